@@ -1,0 +1,135 @@
+/* The Cortex-M7 core: Unicorn executes, this code counts time and takes exceptions.
+ * Names follow the ARMv7-M Architecture Reference Manual (DDI 0403). */
+#ifndef OMVSIM_CORE_H
+#define OMVSIM_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unicorn/unicorn.h>
+
+enum { RESET = 1, NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT,
+       SVCALL = 11, DEBUG_MONITOR, PENDSV = 14, SYSTICK, EXTERNAL };
+enum { EXCEPTIONS = 256, WORDS = EXCEPTIONS / 32, MPU_REGIONS = 16, REGIONS = 32 };
+enum { MODELLED = 1, READ_HOOK = 2, WRITE_HOOK = 4 };
+enum { PAGE = 4096, BLOCK_SHIFT = 10 };
+
+#define PERIPHERALS_BASE 0x40000000u
+#define PERIPHERALS_SIZE 0x20000000u
+#define PPB_BASE 0xE0000000u
+#define PPB_SIZE 0x00100000u
+#define NEVER UINT64_MAX
+
+/* CFSR, HFSR bits (DDI 0403 B3.2.15, B3.2.16) */
+#define IACCVIOL (1u << 0)
+#define DACCVIOL (1u << 1)
+#define MSTKERR (1u << 4)
+#define MMARVALID (1u << 7)
+#define IBUSERR (1u << 8)
+#define PRECISERR (1u << 9)
+#define STKERR (1u << 12)
+#define BFARVALID (1u << 15)
+#define UNDEFINSTR (1u << 16)
+#define INVSTATE (1u << 17)
+#define INVPC (1u << 18)
+#define NOCP (1u << 19)
+#define HFSR_VECTTBL (1u << 1)
+#define HFSR_FORCED (1u << 30)
+#define HFSR_DEBUGEVT (1u << 31)
+
+typedef struct {
+    uint32_t base, size;
+    bool flash, code;
+    uint8_t *data;
+    uint8_t *perms;   /* UC_PROT_* per page, as Unicorn has them now */
+    uint32_t *counts; /* code regions: bytes << 16 | instructions, by start halfword */
+    Py_buffer view;
+} Region;
+
+typedef struct {
+    uint32_t base, size;
+    uint32_t *mem, *wmask, *w1c, *flags;
+    Py_buffer views[4];
+    PyObject *bus_read, *bus_write;
+} Device;
+
+typedef struct {
+    bool valid;
+    int exception;
+    uint64_t now;
+    uint32_t r[16], xpsr, cfsr, hfsr, mmfar, bfar;
+} Fault;
+
+typedef struct {
+    uint32_t pending[WORDS], active[WORDS], enabled[WORDS], level[WORDS];
+    uint8_t priority[EXCEPTIONS];
+} Nvic;
+
+typedef struct {
+    uint32_t ctrl, load;
+    uint64_t base;  /* core clock at which the counter held LOAD */
+    uint64_t taken; /* wraps already pended */
+    uint64_t seen;  /* wraps already reported by COUNTFLAG */
+} SysTick;
+
+typedef struct {
+    PyObject_HEAD
+    uc_engine *uc;
+    uint64_t now, deadline, limit, event, slice; /* core clocks */
+    uint64_t idle;                               /* core clocks skipped in WFI */
+    bool stop, stopping, sleeping, event_register, reset_request, lockup, exc_return;
+    bool fault_stop, mpu_changed;
+    int svc_intno;
+    Region regions[REGIONS];
+    int region_count;
+    Device *devices;
+    int device_count;
+    uint16_t *device_map; /* device index + 1 by KiB of the peripheral space */
+    Nvic nvic;
+    SysTick systick;
+    uint32_t vtor, aircr, scr, ccr, shcsr, cfsr, hfsr, dfsr, mmfar, bfar, cpacr;
+    uint32_t fpccr, fpcar, fpdscr, demcr, dwt_ctrl, csselr;
+    uint64_t dwt_base;
+    struct { uint32_t rbar, rasr; } mpu[MPU_REGIONS];
+    uint32_t mpu_ctrl, mpu_rnr;
+    uint32_t vtor_reset, block; /* start of the block that runs */
+    struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
+    struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
+    Fault fault;
+    PyObject *on_unmodelled, *on_flash_write;
+} Core;
+
+/* core.c */
+Region *core_region(Core *c, uint32_t address, uint32_t size);
+uint32_t core_reg(Core *c, int id);
+void core_set_reg(Core *c, int id, uint32_t value);
+void core_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value);
+
+/* nvic.c */
+void nvic_reset(Core *c);
+void nvic_pend(Core *c, int exception);
+void nvic_unpend(Core *c, int exception);
+void nvic_set_line(Core *c, int exception, bool level);
+bool nvic_bit(const uint32_t *bits, int n);
+void nvic_assign(uint32_t *bits, int n, bool value);
+int nvic_group_priority(Core *c, int exception);
+int nvic_execution_priority(Core *c, bool honour_primask);
+int nvic_candidate(Core *c, int below);
+bool nvic_any_pending(Core *c);
+uint64_t systick_due(Core *c);
+void systick_update(Core *c);
+
+/* scs.c */
+uint32_t scs_read(Core *c, uint32_t offset);
+void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes);
+void mpu_apply(Core *c);
+bool mpu_denies(Core *c, uint32_t address, bool write);
+
+/* exception.c */
+void exception_enter(Core *c, int exception);
+void exception_return(Core *c, uint32_t exc_return);
+void exception_fault(Core *c, int exception, uint32_t status, uint32_t address);
+bool core_boot(Core *c);
+
+#endif

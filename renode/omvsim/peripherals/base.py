@@ -1,0 +1,317 @@
+"""The register language that peripherals are written in, and what they may ask of the machine.
+
+Registers live in one buffer of 32-bit words. The core stores and reads plain bits itself, by the
+three tables `wmask`, `w1c` and `flags`; Python runs only where a register has a hook.
+"""
+
+from __future__ import annotations
+
+import inspect
+from array import array
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+
+MODELLED, READ_HOOK, WRITE_HOOK = 1, 2, 4
+WORD = 0xFFFFFFFF
+
+Hook = TypeVar("Hook", bound=Callable[..., object])
+
+
+class BusError(Exception):
+    """A bus master reached an address where nothing answers it."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"bus error at 0x{address:08X}")
+        self.address = address
+
+
+class Handle(Protocol):
+    """A callback that waits for its time."""
+
+    def cancel(self) -> None: ...
+
+
+class Machine(Protocol):
+    """What a peripheral may ask of the machine around it. Times are virtual nanoseconds."""
+
+    random: Random
+    rtc_start: datetime  # what the calendar shows at power-on
+
+    @property
+    def now(self) -> int: ...
+
+    def schedule(self, at: int, callback: Callable[[], object]) -> Handle: ...
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Read as the Ethernet DMA does; raises BusError."""
+        ...
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Write as the Ethernet DMA does; raises BusError."""
+        ...
+
+    def set_line(self, irq: int, level: bool) -> None:
+        """Drive input `irq` of the NVIC."""
+        ...
+
+    def log(self, message: str) -> None: ...
+
+    def reset(self, reason: str) -> None:
+        """Reset the system; `reason` is a flag of RCC_RSR, such as "SFTRSTF"."""
+        ...
+
+    def stop(self) -> None:
+        """Make the engine return: there is output to collect."""
+        ...
+
+
+class Line:
+    """An output wire; sinks hear of edges only."""
+
+    __slots__ = ("level", "sinks")
+
+    def __init__(self) -> None:
+        self.level = False
+        self.sinks: list[Callable[[bool], object]] = []
+
+    def connect(self, sink: Callable[[bool], object]) -> None:
+        self.sinks.append(sink)
+
+    def set(self, level: bool | int) -> None:
+        level = bool(level)
+        if level != self.level:
+            self.level = level
+            for sink in self.sinks:
+                sink(level)
+
+
+class Field:
+    """Bits of a register: access "rw", "r", "w" (reads 0), "w1c" or "rc_w0"."""
+
+    __slots__ = ("access", "lo", "mask")
+
+    def __init__(self, lo: int, width: int, access: str) -> None:
+        self.lo, self.mask, self.access = lo, (1 << width) - 1, access
+
+
+def bit(n: int, access: str = "rw") -> Field:
+    return Field(n, 1, access)
+
+
+def bits(lo: int, width: int, access: str = "rw") -> Field:
+    return Field(lo, width, access)
+
+
+class RegView:
+    """A register of one peripheral: `value`, and its fields by name."""
+
+    __slots__ = ("_i", "_mem")
+
+    def __init__(self, mem: memoryview, i: int) -> None:
+        self._mem = mem
+        self._i = i
+
+    @property
+    def value(self) -> int:
+        return self._mem[self._i]
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._mem[self._i] = value
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> int: ...
+        def __setattr__(self, name: str, value: object) -> None: ...
+
+
+def _accessor(field: Field) -> property:
+    lo, mask, keep = field.lo, field.mask, ~(field.mask << field.lo) & WORD
+
+    def get(view: RegView) -> int:
+        return view._mem[view._i] >> lo & mask
+
+    def put(view: RegView, value: int) -> None:
+        view._mem[view._i] = view._mem[view._i] & keep | (value & mask) << lo
+
+    return property(get, put)
+
+
+class Reg:
+    """A 32-bit register. Bits outside the fields are reserved: they keep their reset value.
+
+    Without fields every bit has the access of the register.
+    """
+
+    def __init__(self, offset: int, reset: int = 0, access: str = "rw", **fields: Field) -> None:
+        self.offset, self.reset, self.fields = offset, reset, fields
+        self.masks = dict.fromkeys(("rw", "r", "w", "w1c", "rc_w0"), 0)
+        for field in fields.values() or (Field(0, 32, access),):
+            kind = access if field.access == "rw" else field.access
+            self.masks[kind] |= field.mask << field.lo
+        members = {name: _accessor(field) for name, field in fields.items()}
+        self.view = cast(type[RegView], type("RegView", (RegView,), {"__slots__": (), **members}))
+        self.write_hook = self.read_hook = ""
+        self.arguments: tuple[str, ...] = ()
+
+    def offsets(self) -> Iterator[int]:
+        yield self.offset
+
+    def on_write(self, hook: Hook) -> Hook:
+        """The method runs after a bus write; it takes any of value, old, index (by these names)."""
+        self.write_hook = hook.__name__
+        self.arguments = tuple(inspect.signature(hook).parameters)[1:]
+        return hook
+
+    def on_read(self, hook: Hook) -> Hook:
+        """The method returns what a bus read gives; it may take `index`."""
+        self.read_hook = hook.__name__
+        return hook
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: type) -> RegView: ...
+
+
+class RegArray(Reg):
+    """`count` equal registers, `stride` bytes apart."""
+
+    def __init__(
+        self, offset: int, count: int, reset: int = 0, access: str = "rw", stride: int = 4,
+        **fields: Field,
+    ) -> None:  # fmt: skip
+        super().__init__(offset, reset, access, **fields)
+        self.count, self.stride = count, stride
+
+    def offsets(self) -> Iterator[int]:
+        return iter(range(self.offset, self.offset + self.count * self.stride, self.stride))
+
+    if TYPE_CHECKING:
+
+        def __get__(  # type: ignore[override]
+            self, instance: object, owner: type
+        ) -> list[RegView]: ...
+
+
+class Component:
+    """Anything that a board description can name."""
+
+    #: register regions by the name a Bus.BusMultiRegistration gives: (offset, size) in bytes
+    regions: ClassVar[dict[str, tuple[int, int]]] = {}
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def line(self, name: str) -> Line | None:
+        """The output called `name` in the board description; "" is the default output."""
+        found = getattr(self, name or "IRQ", None)
+        return found if isinstance(found, Line) else None
+
+    def has_input(self, number: int) -> bool:
+        """Whether something may be wired to input `number`."""
+        return False
+
+    def on_gpio(self, number: int, level: bool) -> None:
+        """Input `number` changed its level."""
+        raise NotImplementedError(f"{type(self).__name__} has no inputs")
+
+    def reset(self) -> None:
+        """System reset: back to reset values."""
+
+
+class Peripheral(Component):
+    """A block of registers. Subclasses declare Reg and RegArray attributes and set `size`."""
+
+    size: ClassVar[int] = 0x400
+    wmask: ClassVar[array[int]]
+    w1c: ClassVar[array[int]]
+    flags: ClassVar[array[int]]
+    _reset: ClassVar[array[int]]
+    _registers: ClassVar[dict[str, Reg]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        words = cls.size // 4
+        cls.regions = cls.__dict__.get("regions") or cls.regions or {"": (0, cls.size)}
+        cls._registers = {
+            name: reg
+            for base in reversed(cls.__mro__)
+            for name, reg in vars(base).items()
+            if isinstance(reg, Reg)
+        }
+        cls.wmask, cls.w1c, cls.flags, cls._reset = (array("I", [0] * words) for _ in range(4))
+        for reg in cls._registers.values():
+            for offset in reg.offsets():
+                i = offset // 4
+                # with `old` the base class stores, as the core would have overwritten it
+                cls.wmask[i] = 0 if "old" in reg.arguments else reg.masks["rw"]
+                cls.w1c[i] = reg.masks["w1c"]
+                cls._reset[i] = reg.reset
+                cls.flags[i] = (
+                    MODELLED
+                    | (READ_HOOK if reg.read_hook else 0)
+                    | (WRITE_HOOK if reg.write_hook or reg.masks["rc_w0"] else 0)
+                )
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.mem = memoryview(bytearray(self.size)).cast("I")
+        self.mem[:] = memoryview(self._reset)
+        self._writers: dict[int, Callable[[int], object]] = {}
+        self._readers: dict[int, Callable[[], int]] = {}
+        for name, reg in self._registers.items():
+            views = [reg.view(self.mem, offset // 4) for offset in reg.offsets()]
+            self.__dict__[name] = views if isinstance(reg, RegArray) else views[0]
+            for index, offset in enumerate(reg.offsets()):
+                if reg.write_hook or reg.masks["rc_w0"]:
+                    self._writers[offset] = self._writer(reg, offset // 4, index)
+                if reg.read_hook:
+                    self._readers[offset] = self._reader(reg, index)
+
+    def _reader(self, reg: Reg, index: int) -> Callable[[], int]:
+        hook = cast(Callable[..., int], getattr(self, reg.read_hook))
+        if inspect.signature(hook).parameters:
+            return lambda: hook(index=index)
+        return hook
+
+    def _writer(self, reg: Reg, i: int, index: int) -> Callable[[int], object]:
+        """What the core calls: the hook itself where it takes just the value."""
+        hook: Callable[..., object] = (
+            getattr(self, reg.write_hook) if reg.write_hook else lambda: None
+        )
+        rw, rc_w0, arguments = reg.masks["rw"], reg.masks["rc_w0"], reg.arguments
+        if arguments == ("value",) and not rc_w0:
+            return hook
+        keeps_old = "old" in arguments
+        mem = self.mem
+
+        def write(value: int) -> None:
+            old = mem[i]
+            mem[i] = (old & ~rw | value & rw if keeps_old else old) & ~(rc_w0 & ~value)
+            given: dict[str, Any] = {"value": value, "old": old, "index": index}
+            hook(**{name: given[name] for name in arguments})
+
+        return write
+
+    def bus_read(self, offset: int) -> int:
+        """The core reads a register with a read hook."""
+        return self._readers[offset]()
+
+    def bus_write(self, offset: int, value: int, size: int) -> None:
+        """The core wrote a register with a write hook; `size` in bytes."""
+        self.access_size = size
+        self._writers[offset](value)
+
+    def reset(self) -> None:
+        self.mem[:] = memoryview(self._reset)
+
+
+class Memory(Component):
+    """Plain memory (Renode: Memory.MappedMemory): `data` is what the bus sees."""
+
+    def __init__(self, machine: Machine, *, size: int) -> None:
+        super().__init__(machine)
+        self.size = size
+        self.data = memoryview(bytearray(size))

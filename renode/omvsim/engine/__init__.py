@@ -1,0 +1,139 @@
+"""What executes the camera. `Engine` is all that the rest of the testbed knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class Stop(Enum):
+    """Why `Engine.run` came back."""
+
+    DEADLINE = "deadline"
+    FRAME = "frame"
+    CONSOLE = "console"
+    RESET = "reset"
+    FAULT = "fault"
+    LOCKUP = "lockup"
+
+
+EXCEPTIONS = {3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault"}
+
+#: CFSR by bit (ARMv7-M Architecture Reference Manual B3.2.15)
+CFSR = {
+    0: "IACCVIOL",
+    1: "DACCVIOL",
+    3: "MUNSTKERR",
+    4: "MSTKERR",
+    5: "MLSPERR",
+    8: "IBUSERR",
+    9: "PRECISERR",
+    10: "IMPRECISERR",
+    11: "UNSTKERR",
+    12: "STKERR",
+    13: "LSPERR",
+    16: "UNDEFINSTR",
+    17: "INVSTATE",
+    18: "INVPC",
+    19: "NOCP",
+    24: "UNALIGNED",
+    25: "DIVBYZERO",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault exception as the core took it: registers of the faulting instruction."""
+
+    exception: str
+    now: int
+    r: tuple[int, ...]
+    xpsr: int
+    cfsr: int
+    hfsr: int
+    mmfar: int
+    bfar: int
+
+    @property
+    def pc(self) -> int:
+        return self.r[15]
+
+    @property
+    def causes(self) -> list[str]:
+        """Names of the set CFSR bits, with the address where the core knows it."""
+        names = [name for bit, name in CFSR.items() if self.cfsr >> bit & 1]
+        if self.cfsr & 1 << 7:
+            names.append(f"MMFAR=0x{self.mmfar:08X}")
+        if self.cfsr & 1 << 15:
+            names.append(f"BFAR=0x{self.bfar:08X}")
+        return names
+
+    def __str__(self) -> str:
+        causes = ", ".join(self.causes) or "no cause in CFSR"
+        return f"{self.exception} at pc 0x{self.pc:08X} lr 0x{self.r[14]:08X}: {causes}"
+
+
+@dataclass(frozen=True)
+class Unmodelled:
+    """An access that nothing models: reads gave 0, writes were dropped."""
+
+    address: int
+    write: bool
+    pc: int
+    value: int
+    count: int
+
+    def __str__(self) -> str:
+        kind = f"write of 0x{self.value:X}" if self.write else "read"
+        return f"0x{self.address:08X}: {kind} near pc 0x{self.pc:08X}, {self.count} times"
+
+
+class Engine(Protocol):
+    """A camera that executes. Times are virtual nanoseconds since power-on."""
+
+    name: str
+    version: str
+
+    @property
+    def now(self) -> int: ...
+
+    @property
+    def instructions(self) -> int:
+        """Instructions executed since power-on."""
+        ...
+
+    @property
+    def fault(self) -> Fault | None:
+        """The last fault exception since reset."""
+        ...
+
+    @property
+    def unmodelled(self) -> list[Unmodelled]: ...
+
+    def run(self, until: int) -> Stop:
+        """Execute until virtual time `until`, or earlier: a frame sent, a byte printed, a reset
+        that the camera asked for (done already), a fault exception taken, lock-up."""
+        ...
+
+    def console_write(self, data: bytes) -> None:
+        """Queue bytes for the console UART; they arrive at its baud rate."""
+        ...
+
+    def console_read(self) -> bytes:
+        """Bytes printed since the last call."""
+        ...
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """(time, frame without FCS) sent by the camera since the last call."""
+        ...
+
+    def send_frame(self, frame: bytes) -> None:
+        """A frame (without FCS) arrives at the camera now."""
+        ...
+
+    def reset(self) -> None:
+        """Press the reset button."""
+        ...
+
+    def close(self) -> None: ...

@@ -207,23 +207,65 @@ static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
     return true;
 }
 
-static bool on_refused(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
-                       void *user)
+/* Registers now: after a store the rest of the block may still run. */
+static void note_access(Core *c, uc_mem_type type, uint32_t address)
 {
-    Core *c = user;
-    if (type == UC_MEM_WRITE_PROT && on_flash_store(c, (uint32_t)address, size, (uint32_t)value))
-        return true;
-    /* Registers now: after a store the rest of the block still runs. */
     c->access.type = type;
-    c->access.address = (uint32_t)address;
+    c->access.address = address;
     for (int i = 0; i < 13; i++)
         c->access.r[i] = core_reg(c, UC_ARM_REG_R0 + i);
     c->access.r[13] = core_reg(c, UC_ARM_REG_SP);
     c->access.r[14] = core_reg(c, UC_ARM_REG_LR);
     c->access.r[15] = core_reg(c, UC_ARM_REG_PC);
     c->access.xpsr = core_reg(c, UC_ARM_REG_XPSR);
+}
+
+static bool on_refused(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
+                       void *user)
+{
+    Core *c = user;
+    if (type == UC_MEM_WRITE_PROT && on_flash_store(c, (uint32_t)address, size, (uint32_t)value))
+        return true;
+    note_access(c, type, (uint32_t)address);
     (void)uc;
     return false;
+}
+
+static void watch(Core *c, uint64_t first, uint64_t last)
+{
+    uc_hook *hooks = PyMem_Resize(c->hooks, uc_hook, (size_t)c->hook_count + 1);
+    if (!hooks)
+        Py_FatalError("out of memory");
+    c->hooks = hooks;
+    uc_hook_add(c->uc, &hooks[c->hook_count++], UC_HOOK_MEM_INVALID, on_refused, c, first, last);
+}
+
+/* Hook what refuses accesses: gaps, flash, and pages that the MPU denies. Never plain RAM:
+ * a hook on a page sends all its stores down Unicorn's slow path. */
+void core_watch(Core *c)
+{
+    while (c->hook_count)
+        uc_hook_del(c->uc, c->hooks[--c->hook_count]);
+    uint64_t first = 0;
+    while (first < 1ull << 32) {
+        Region *r = core_region(c, (uint32_t)first, 1);
+        uint64_t last = (1ull << 32) - 1;
+        if (r) {
+            uint32_t page = ((uint32_t)first - r->base) / PAGE;
+            bool plain = (r->perms[page] & 3) == (UC_PROT_READ | UC_PROT_WRITE);
+            while (++page < r->size / PAGE && ((r->perms[page] & 3) == 3) == plain)
+                ;
+            last = r->base + (uint64_t)page * PAGE - 1;
+            if (!plain)
+                watch(c, first, last);
+        } else {
+            for (int i = 0; i < c->region_count; i++)
+                if (c->regions[i].base > first && c->regions[i].base - 1ull < last)
+                    last = c->regions[i].base - 1ull;
+            watch(c, first, last);
+        }
+        first = last + 1;
+    }
 }
 
 static void on_interrupt(uc_engine *uc, uint32_t intno, void *user)
@@ -299,6 +341,8 @@ static void after_run(Core *c, uc_err err)
         }
         return;
     }
+    if (err == UC_ERR_FETCH_PROT && !c->access.type)
+        note_access(c, UC_MEM_FETCH_PROT, pc);
     if (c->access.type) {
         refused(c);
         return;
@@ -418,8 +462,6 @@ static int core_init(Core *c, PyObject *args, PyObject *kwargs)
         err = uc_hook_add(c->uc, &hook, UC_HOOK_BLOCK, on_block, c, 1, 0);
     if (!err)
         err = uc_hook_add(c->uc, &hook, UC_HOOK_INTR, on_interrupt, c, 1, 0);
-    if (!err)
-        err = uc_hook_add(c->uc, &hook, UC_HOOK_MEM_INVALID, on_refused, c, 1, 0);
     return err ? failed(err) : 0;
 }
 
@@ -440,6 +482,7 @@ static void core_dealloc(Core *c)
     }
     PyMem_Free(c->devices);
     PyMem_Free(c->device_map);
+    PyMem_Free(c->hooks);
     Py_XDECREF(c->on_unmodelled);
     Py_XDECREF(c->on_flash_write);
     Py_TYPE(c)->tp_free(c);

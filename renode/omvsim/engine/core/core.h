@@ -96,6 +96,8 @@ typedef struct {
     uint32_t vtor_reset, block; /* start of the block that runs */
     struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
     struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
+    uc_hook *hooks; /* on_refused, by range */
+    int hook_count;
     Fault fault;
     PyObject *on_unmodelled, *on_flash_write;
 } Core;
@@ -104,6 +106,7 @@ typedef struct {
 Region *core_region(Core *c, uint32_t address, uint32_t size);
 uint32_t core_reg(Core *c, int id);
 void core_set_reg(Core *c, int id, uint32_t value);
+void core_watch(Core *c);
 void core_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value);
 
 /* nvic.c */

@@ -357,4 +357,5 @@ void mpu_apply(Core *c)
             }
         }
     }
+    core_watch(c);
 }

@@ -424,6 +424,20 @@ static const char *run_until(Core *c)
     }
 }
 
+/* Identity mapping, executable only where code is fetched: Unicorn takes a page that its own
+ * MPU model calls executable (all RAM) for self-modifying code, and every store goes slowly. */
+static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tlb_entry *entry,
+                        void *user)
+{
+    (void)uc;
+    Region *r = core_region(user, (uint32_t)address, 1);
+    bool code = type == UC_MEM_FETCH ||
+                (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);
+    entry->paddr = address;
+    entry->perms = UC_PROT_READ | UC_PROT_WRITE | (code ? UC_PROT_EXEC : 0);
+    return true;
+}
+
 /* The Python type */
 
 static int failed(uc_err err)
@@ -458,6 +472,10 @@ static int core_init(Core *c, PyObject *args, PyObject *kwargs)
     if (!err)
         err = uc_mmio_map(c->uc, PPB_BASE, PPB_SIZE, ppb_read, c, ppb_write, c);
     uc_hook hook;
+    if (!err)
+        err = uc_ctl_tlb_mode(c->uc, UC_TLB_VIRTUAL);
+    if (!err)
+        err = uc_hook_add(c->uc, &hook, UC_HOOK_TLB_FILL, on_tlb_fill, c, 1, 0);
     if (!err)
         err = uc_hook_add(c->uc, &hook, UC_HOOK_BLOCK, on_block, c, 1, 0);
     if (!err)

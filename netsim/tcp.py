@@ -59,7 +59,13 @@ TRANSITIONS = {
     (State.TIME_WAIT, Event.TIMEOUT): State.CLOSED,
 }
 
-MAY_SEND = {State.ESTABLISHED, State.CLOSE_WAIT}
+MAY_SEND = {  # until our FIN is acknowledged
+    State.ESTABLISHED,
+    State.CLOSE_WAIT,
+    State.FIN_WAIT_1,
+    State.CLOSING,
+    State.LAST_ACK,
+}
 MAY_RECEIVE = {State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2}
 SYN_STATES = {State.SYN_SENT, State.SYN_RECEIVED}
 
@@ -129,8 +135,7 @@ class Connection:
     def abort(self) -> None:
         """Reset the connection (RFC 9293 section 3.10.5)."""
         if self.state not in (State.CLOSED, State.SYN_SENT, State.TIME_WAIT):
-            flags = Flag.RST | Flag.ACK
-            self._replies.append(self._segment(self.snd_nxt, flags))
+            self._replies.append(self._segment(self.snd_nxt, Flag.RST | Flag.ACK))
         self._end("aborted")
 
     def read(self) -> bytes:
@@ -334,7 +339,7 @@ class Connection:
         out, self._replies = self._replies, []
         if self._unsent_syn and self.state in SYN_STATES:
             out.append(self._syn(now))
-        elif self.state not in SYN_STATES and self.state is not State.CLOSED:
+        elif self.state in MAY_SEND:
             out += self._transmit(now)
         if self._ack_due and self.state not in (State.CLOSED, State.SYN_SENT):
             out.append(self._segment(self.snd_nxt, Flag.ACK))

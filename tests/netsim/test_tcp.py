@@ -1,6 +1,7 @@
 """TCP by segments and `now`, against RFC 9293, RFC 6298 and RFC 5681."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_zero_window_is_probed_until_it_opens() -> None:
         times.append(now)
         connection.receive(segment(IRS + 1, ISS + 1, Flag.ACK, window=0), now + MS)
         connection.poll(now + MS)
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     assert gaps[:3] == [2 * SECOND, 4 * SECOND, 8 * SECOND] and gaps[-1] == 60 * SECOND
     connection.receive(segment(IRS + 1, ISS + 1, Flag.ACK, window=100), now + 2 * MS)
     assert [s.payload for s in connection.poll(now + 2 * MS)] == [b"abc"]
@@ -218,6 +219,7 @@ def test_close_from_this_end_with_half_close() -> None:
     assert connection.state is State.FIN_WAIT_1
     connection.receive(segment(IRS + 1, ISS + 5, Flag.ACK), MS)
     assert connection.state is State.FIN_WAIT_2
+    assert connection.poll(MS) == []
     connection.receive(segment(IRS + 1, ISS + 5, Flag.ACK, b"still here"), MS)
     assert connection.read() == b"still here"
     connection.receive(segment(IRS + 11, ISS + 5, Flag.FIN | Flag.ACK), MS)
@@ -272,7 +274,7 @@ def test_peer_that_never_answers_is_given_up() -> None:
 
 
 def exchange(
-    a: Connection, b: Connection, now: int, until: int, lose: float = 0.0, seed: int = 1
+    a: Connection, b: Connection, now: int, until: int, *, lose: float = 0.0, seed: int = 1
 ) -> bytes:
     """Carry segments between two connections with 1 ms each way; returns what b read."""
     dice = random.Random(seed)

@@ -1,0 +1,295 @@
+"""Scenarios: what world the camera wakes up in, read from TOML.
+
+See README.md beside this file for every key. `load` gives frozen dataclasses; whatever is
+wrong in a file becomes a ScenarioError, `FILE:LINE: key: what, remedy`.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Literal
+
+from netsim import schema
+from netsim.errors import ScenarioError, UserError
+from netsim.schema import Count, Mac, Port, Problem
+from netsim.toml_lines import key_lines, line_of
+
+Kind = Literal["https", "http", "tls", "tcp", "ntp"]
+ClientKind = Literal["tls", "tcp"]
+KeyKind = Literal["P-256", "P-384", "RSA-2048", "RSA-4096", "Ed25519"]
+Version = Literal["TLSv1.2", "TLSv1.3"]
+DEFAULT_PORTS = {"https": 443, "http": 80, "tls": 8443, "tcp": 7, "ntp": 123}
+_SUBNET = IPv4Network("192.168.1.0/24")
+PACKAGED = Path(__file__).parent / "scenarios"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on the camera: exactly one of text, path, certificate, key."""
+
+    text: str | None = None
+    path: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    format: Literal["der", "pem"] = "der"
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The camera at power-on. `rtc` is what its clock shows: UTC, 2000 without a battery."""
+
+    mac: Mac = "02:4f:4d:56:00:01"
+    rtc: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    link: bool = True
+    files: dict[str, File] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The camera's network; servers elsewhere are reached through the gateway."""
+
+    subnet: IPv4Network = _SUBNET
+    gateway: IPv4Address = _SUBNET[1]
+    rate_mbit: Count = 100
+    latency_us: Count = 5
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """The gateway's DHCP server."""
+
+    enabled: bool = True
+    first: IPv4Address = _SUBNET[100]
+    last: IPv4Address = _SUBNET[199]
+    lease_s: Count = 86400
+
+
+@dataclass(frozen=True)
+class Dns:
+    """The gateway's DNS server: servers' names and `zone`; other names do not exist."""
+
+    enabled: bool = True
+    zone: dict[str, IPv4Address] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CertificateOptions:
+    """A certificate to make, or one from `file` and `key_file` (PEM or DER)."""
+
+    issuer: str | None = None
+    ca: bool = False
+    common_name: str | None = None
+    names: tuple[str, ...] = ()
+    not_before: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    not_after: datetime = datetime(2049, 12, 31, tzinfo=UTC)
+    key: KeyKind = "P-256"
+    file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server for the camera to connect to."""
+
+    kind: Kind
+    name: str
+    address: IPv4Address
+    port: Port | None = None
+    certificate: str | None = None
+    verify: str | None = None
+    versions: tuple[Version, ...] = ("TLSv1.2",)
+    ciphers: str | None = None
+    body: str = "Hello from the testbed.\n"
+    greeting: str = ""
+    echo: bool = True
+    delay_ms: Count = 0
+
+    @property
+    def listening_port(self) -> int:
+        """The port, or that of its kind."""
+        return self.port or DEFAULT_PORTS[self.kind]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client that connects to the camera's address, `count` times one after the other."""
+
+    kind: ClientKind
+    name: str
+    address: IPv4Address
+    port: Port
+    start_ms: Count = 1000
+    retry_ms: Count = 500
+    count: Count = 1
+    send: str = ""
+    hold_ms: Count = 0
+    server_name: str | None = None
+    verify: str | None = None
+    certificate: str | None = None
+    versions: tuple[Version, ...] = ("TLSv1.2",)
+    ciphers: str | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The whole world. `time` is the true time at power-on, which NTP tells."""
+
+    seed: int = 1
+    time: datetime = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
+    camera: Camera = field(default_factory=Camera)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    dhcp: Dhcp = field(default_factory=Dhcp)
+    dns: Dns = field(default_factory=Dns)
+    certificates: dict[str, CertificateOptions] = field(default_factory=dict)
+    servers: tuple[Server, ...] = field(default=(), metadata={"key": "server"})
+    clients: tuple[Client, ...] = field(default=(), metadata={"key": "client"})
+    text: str = field(default="", metadata={"key": ""}, compare=False)
+    folder: Path = field(default=Path(), metadata={"key": ""}, compare=False)
+
+    def with_seed(self, seed: int) -> "Scenario":
+        """The same world with other random numbers and keys."""
+        return replace(self, seed=seed)
+
+    @property
+    def uses_tls(self) -> bool:
+        """Some peer speaks TLS."""
+        kinds = {s.kind for s in self.servers} | {c.kind for c in self.clients}
+        return not kinds.isdisjoint({"https", "tls"})
+
+
+def load(path: Path | str) -> Scenario:
+    """Read a scenario file; raises ScenarioError."""
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8, save the scenario as UTF-8 text") from None
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise UserError(f"{path}: {reason}, name a readable scenario file (TOML)") from None
+    return loads(text, str(path), path.parent)
+
+
+def named(name: str) -> Scenario:
+    """A scenario of this package: `default`, `unknown_ca`, `wrong_name`, `expired`."""
+    if name not in (known := sorted(p.stem for p in PACKAGED.glob("*.toml"))):
+        raise UserError(f"no scenario is called {name}, use a file or one of {', '.join(known)}")
+    return load(PACKAGED / f"{name}.toml")
+
+
+def default() -> Scenario:
+    """The world in which the ssl page's client example runs."""
+    return named("default")
+
+
+def loads(text: str, origin: str = "<scenario>", folder: Path = Path()) -> Scenario:
+    """Read a scenario; relative paths in it start at `folder`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what, _, place = str(error).partition(" (at ")
+        line = int("".join(c for c in place.split(",")[0] if c.isdigit()) or text.count("\n") + 1)
+        raise ScenarioError(origin, line, "", f"no valid TOML: {what.lower()}") from None
+    try:
+        result: Scenario = schema.convert(Scenario, table)
+        result = replace(result, text=text, folder=folder)
+        for problem in _check(result):
+            raise problem
+    except Problem as problem:
+        lines = key_lines(text)
+        key = ".".join(str(p) for p in problem.path)
+        line = line_of(lines, problem.path)
+        raise ScenarioError(origin, line, key, problem.what) from None
+    return result
+
+
+def _check(scenario: Scenario) -> Iterator[Problem]:
+    """What types alone do not tell."""
+    subnet = scenario.network.subnet
+    if scenario.network.rate_mbit == 0:
+        yield Problem(("network", "rate_mbit"), "a link of 0 Mbit/s, write 10, 100 or so")
+    if scenario.network.gateway not in subnet:
+        yield Problem(("network", "gateway"), f"lies outside {subnet}, choose one inside")
+    for end in ("first", "last"):
+        if scenario.dhcp.enabled and getattr(scenario.dhcp, end) not in subnet:
+            yield Problem(("dhcp", end), f"lies outside {subnet}, choose one inside")
+    if scenario.dhcp.first > scenario.dhcp.last:
+        yield Problem(("dhcp", "last"), "lies before first, swap them")
+    for name, file in scenario.camera.files.items():
+        yield from _check_file(scenario, name, file)
+    for name, certificate in scenario.certificates.items():
+        yield from _check_certificate(scenario, name, certificate)
+    yield from _check_servers(scenario)
+    for number, client in enumerate(scenario.clients):
+        yield from _check_references(scenario, ("client", number), client)
+
+
+def _check_servers(scenario: Scenario) -> Iterator[Problem]:
+    taken: dict[tuple[IPv4Address, int], str] = {}
+    for number, server in enumerate(scenario.servers):
+        path = ("server", number)
+        yield from _check_references(scenario, path, server)
+        if server.kind in ("https", "tls") and server.certificate is None:
+            yield Problem(path, "certificate is missing, add certificate = ...")
+        if server.address == scenario.network.gateway:
+            yield Problem((*path, "address"), "is the gateway's, choose another")
+        if server.name in ("gateway", "camera"):
+            yield Problem((*path, "name"), f"{server.name} is taken, choose another")
+        place = (server.address, server.listening_port)
+        if place in taken:
+            what = f"{taken[place]} has this address and port too, change one"
+            yield Problem((*path, "address"), what)
+        taken[place] = server.name
+
+
+def _check_references(
+    scenario: Scenario, path: tuple[str, int], peer: Server | Client
+) -> Iterator[Problem]:
+    for key in ("certificate", "verify"):
+        name = getattr(peer, key)
+        if name is not None and name not in scenario.certificates:
+            yield Problem((*path, key), _no_certificate(name))
+
+
+def _no_certificate(name: str) -> str:
+    return f"no certificate is called {name}, add [certificates.{name}]"
+
+
+def _check_file(scenario: Scenario, name: str, file: File) -> Iterator[Problem]:
+    path = ("camera", "files", name)
+    sources = (file.text, file.path, file.certificate, file.key)
+    if sum(s is not None for s in sources) != 1:
+        yield Problem(path, "write exactly one of text, path, certificate, key")
+    if file.path is not None and not (scenario.folder / file.path).is_file():
+        yield Problem(path, f"there is no file {file.path}, paths start at the scenario's folder")
+    for reference in (file.certificate, file.key):
+        if reference is not None and reference not in scenario.certificates:
+            yield Problem(path, _no_certificate(reference))
+
+
+def _check_certificate(
+    scenario: Scenario, name: str, options: CertificateOptions
+) -> Iterator[Problem]:
+    path = ("certificates", name)
+    for key in ("file", "key_file"):
+        file = getattr(options, key)
+        if file is not None and not (scenario.folder / file).is_file():
+            yield Problem(
+                (*path, key),
+                f"there is no certificate file {file}, paths start at the scenario's folder",
+            )
+    if options.not_after <= options.not_before:
+        yield Problem((*path, "not_after"), "lies before not_before, swap them")
+    seen, issuer = {name}, options.issuer
+    while issuer is not None:
+        if issuer not in scenario.certificates:
+            yield Problem((*path, "issuer"), _no_certificate(issuer))
+            return
+        if issuer in seen:
+            yield Problem((*path, "issuer"), "the issuers go round in a circle, end at a root")
+            return
+        seen.add(issuer)
+        issuer = scenario.certificates[issuer].issuer

@@ -1,0 +1,131 @@
+"""Turns TOML tables into frozen dataclasses, checking names and types on the way.
+
+The dataclass is the schema: a field's type says what the key takes, a field without a
+default is required. A wrong key or value raises `Problem` with the path of the key.
+"""
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from netsim.toml_lines import Path
+
+
+class Problem(Exception):
+    """Something at `path` is wrong; `what` says what, and what to write instead."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(what)
+        self.path, self.what = path, what
+
+
+Mac = Annotated[str, "a unicast Ethernet address, lower case with colons"]
+Port = Annotated[int, "a TCP or UDP port"]
+Count = Annotated[int, "a number that is not negative"]
+
+
+def _mac(value: str) -> str:
+    if not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", value) or int(value[1], 16) & 1:
+        raise ValueError(f"{value!r} is no unicast MAC address, write one like 02:00:00:00:00:01")
+    return value.lower()
+
+
+def _address(value: str) -> IPv4Address:
+    try:
+        return IPv4Address(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no IPv4 address, write one like 192.168.1.10") from None
+
+
+def _subnet(value: str) -> IPv4Network:
+    try:
+        return IPv4Network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no IPv4 network, write one like 192.168.1.0/24") from None
+
+
+def _port(value: int) -> int:
+    if not 0 < value < 65536:
+        raise ValueError(f"{value} is no port, write 1 to 65535")
+    return value
+
+
+def _count(value: int) -> int:
+    if value < 0:
+        raise ValueError(f"{value} is negative, write 0 or more")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# What a field of some type takes in TOML, and how that is converted.
+_SCALARS: dict[Any, tuple[type, str, Callable[[Any], Any]]] = {
+    str: (str, "a string", str),
+    int: (int, "a whole number", int),
+    bool: (bool, "true or false", bool),
+    datetime: (datetime, "a date and time like 2026-06-15T12:00:00Z", _utc),
+    Mac: (str, "a MAC address in quotes", _mac),
+    Port: (int, "a port number", _port),
+    Count: (int, "a whole number", _count),
+    IPv4Address: (str, "an IPv4 address in quotes", _address),
+    IPv4Network: (str, "an IPv4 network in quotes", _subnet),
+}
+
+
+def convert(kind: Any, value: Any, path: Path = ()) -> Any:
+    """`value` as TOML gave it, as `kind`; raises Problem."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        [kind] = [a for a in arguments if a is not NoneType]
+        return convert(kind, value, path)
+    if origin is Literal:
+        if value not in arguments:
+            raise Problem(path, f"{value!r} is unknown, write one of {', '.join(arguments)}")
+        return value
+    if origin is dict:
+        _expect(isinstance(value, dict), path, "a table")
+        return {k: convert(arguments[1], v, (*path, k)) for k, v in value.items()}
+    if origin is tuple:
+        _expect(isinstance(value, list), path, "a list in brackets")
+        return tuple(convert(arguments[0], v, (*path, i)) for i, v in enumerate(value))
+    if is_dataclass(kind):
+        _expect(isinstance(value, dict), path, "a table")
+        return _table(kind, value, path)
+    wanted, words, function = _SCALARS[kind]
+    _expect(isinstance(value, wanted) and (wanted is bool or value is not True), path, words)
+    try:
+        return function(value)
+    except ValueError as error:
+        raise Problem(path, str(error)) from None
+
+
+def _expect(good: bool, path: Path, words: str) -> None:
+    if not good:
+        raise Problem(path, f"wrong type, write {words}")
+
+
+def _table(kind: Any, table: dict[str, Any], path: Path) -> Any:
+    hints = get_type_hints(kind, include_extras=True)
+    known: dict[str, Field[Any]] = {f.metadata.get("key", f.name): f for f in fields(kind)}
+    known = {name: field for name, field in known.items() if field.metadata.get("key") != ""}
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+            raise Problem((*path, name), f"unknown key, {remedy}")
+    for name, field in known.items():
+        if name not in table and field.default is field.default_factory is MISSING:
+            raise Problem(path, f"{name} is missing, add {name} = ...")
+    values = {
+        field.name: convert(hints[field.name], table[name], (*path, name))
+        for name, field in known.items()
+        if name in table
+    }
+    return kind(**values)

@@ -1,0 +1,199 @@
+"""The certificate authority of a scenario: the same seed gives the same bytes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from netsim.errors import UserError
+from netsim.keys import PrivateKey, derive_bytes, derive_key
+from netsim.scenario import CertificateOptions, Scenario
+
+_PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
+_OPEN = serialization.NoEncryption()
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate, its private key if known, and who issued it (None: itself)."""
+
+    x509: x509.Certificate
+    key: PrivateKey | None
+    issuer: "Certificate | None" = None
+
+    @cached_property
+    def der(self) -> bytes:
+        """The certificate in DER, as the camera wants it."""
+        return self.x509.public_bytes(_DER)
+
+    @cached_property
+    def pem(self) -> bytes:
+        """The certificate in PEM."""
+        return self.x509.public_bytes(_PEM)
+
+    @property
+    def key_der(self) -> bytes:
+        """The private key in DER: SEC 1 or PKCS#1, Ed25519 in PKCS#8."""
+        return self._private_bytes(_DER, self._format())
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key in PEM, of the same form."""
+        return self._private_bytes(_PEM, self._format())
+
+    @property
+    def key_pkcs8(self) -> bytes:
+        """The private key in DER, PKCS#8."""
+        return self._private_bytes(_DER, serialization.PrivateFormat.PKCS8)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """This certificate and its intermediates, without the root: what a server sends."""
+        return b"".join(c.pem for c in self._chain() if c is self or c.issuer)
+
+    def _chain(self) -> "Iterator[Certificate]":
+        certificate: Certificate | None = self
+        while certificate:
+            yield certificate
+            certificate = certificate.issuer
+
+    def _format(self) -> serialization.PrivateFormat:
+        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+            return serialization.PrivateFormat.PKCS8
+        return serialization.PrivateFormat.TraditionalOpenSSL
+
+    def _private_bytes(
+        self, encoding: serialization.Encoding, form: serialization.PrivateFormat
+    ) -> bytes:
+        if self.key is None:
+            name = self.x509.subject.rfc4514_string()
+            raise UserError(f"certificate {name}: its private key is needed, add key_file = ...")
+        return self.key.private_bytes(encoding, form, _OPEN)
+
+
+class Authority:
+    """Makes, or reads, the certificates that a scenario names: `authority["ca"]`."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._made: dict[str, Certificate] = {}
+
+    def __getitem__(self, name: str) -> Certificate:
+        """The certificate called `name` in the scenario; raises UserError."""
+        if name not in self._made:
+            options = self._scenario.certificates[name]
+            try:
+                self._made[name] = self._read(options) if options.file else self._make(name)
+            except (ValueError, TypeError, OSError) as error:
+                raise UserError(f"certificates.{name}: {str(error).splitlines()[0]}") from error
+        return self._made[name]
+
+    def _read(self, options: CertificateOptions) -> Certificate:
+        folder = self._scenario.folder
+        data = (folder / str(options.file)).read_bytes()
+        pem = data.lstrip().startswith(b"-----BEGIN")
+        load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
+        key = _read_key(folder / options.key_file) if options.key_file else None
+        return Certificate(load(data), key)
+
+    def _make(self, name: str) -> Certificate:
+        options = self._scenario.certificates[name]
+        seed = self._scenario.seed
+        key = derive_key(seed, f"key/{name}", options.key)
+        issuer = self[options.issuer] if options.issuer else None
+        signer = issuer.key if issuer else key
+        if signer is None:
+            raise ValueError(f"issuer {options.issuer} has no key, add key_file to it")
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, options.common_name or name)])
+        serial = int.from_bytes(derive_bytes(seed, f"serial/{name}", 8), "big") >> 1 | 1
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer.x509.subject if issuer else subject)
+            .public_key(key.public_key())
+            .serial_number(serial)
+            .not_valid_before(options.not_before)
+            .not_valid_after(options.not_after)
+        )
+        for extension, critical in _extensions(options, key, signer):
+            builder = builder.add_extension(extension, critical)
+        # Deterministic ECDSA (RFC 6979): a random nonce would make every run differ.
+        deterministic = True if isinstance(signer, ec.EllipticCurvePrivateKey) else None
+        certificate = builder.sign(signer, _hash(signer), ecdsa_deterministic=deterministic)
+        return Certificate(certificate, key, issuer)
+
+
+def _read_key(path: Path) -> PrivateKey:
+    data = path.read_bytes()
+    pem = data.lstrip().startswith(b"-----BEGIN")
+    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    key = load(data, None)
+    if not isinstance(key, PrivateKey):
+        raise ValueError(f"{path.name}: neither EC, RSA nor Ed25519, use one of these")
+    return key
+
+
+def _hash(signer: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
+    if isinstance(signer, ed25519.Ed25519PrivateKey):
+        return None
+    wide = isinstance(signer, ec.EllipticCurvePrivateKey) and signer.key_size > 256
+    return hashes.SHA384() if wide else hashes.SHA256()
+
+
+def _extensions(
+    options: CertificateOptions, key: PrivateKey, signer: PrivateKey
+) -> Iterator[tuple[x509.ExtensionType, bool]]:
+    """RFC 5280 section 4.2.1, as a public authority fills them in."""
+    yield x509.BasicConstraints(ca=options.ca, path_length=None), True
+    yield (
+        x509.KeyUsage(
+            digital_signature=True,
+            content_commitment=False,
+            key_encipherment=not options.ca and options.key.startswith("RSA"),
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=options.ca,
+            crl_sign=options.ca,
+            encipher_only=False,
+            decipher_only=False,
+        ),
+        True,
+    )
+    if not options.ca:
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        yield x509.ExtendedKeyUsage(usages), False
+    yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
+    yield x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
+    if options.names:
+        yield x509.SubjectAlternativeName([_general_name(n) for n in options.names]), False
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def camera_files(scenario: Scenario) -> dict[str, bytes]:
+    """What the scenario wants on the camera's file system: name to content."""
+    authority = Authority(scenario)
+    result = {}
+    for name, file in scenario.camera.files.items():
+        if file.text is not None:
+            result[name] = file.text.encode()
+        elif file.path is not None:
+            result[name] = (scenario.folder / file.path).read_bytes()
+        elif file.certificate is not None:
+            made = authority[file.certificate]
+            result[name] = made.pem if file.format == "pem" else made.der
+        else:
+            made = authority[str(file.key)]
+            result[name] = made.key_pem if file.format == "pem" else made.key_der
+    return result

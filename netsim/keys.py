@@ -1,0 +1,74 @@
+"""Private keys that are functions of a seed and a name."""
+
+import hashlib
+from functools import cache
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+_ORDERS = {  # of the base points, SEC 2 sections 2.4.2 and 2.5.1
+    "P-256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "P-384": int(
+        "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"
+        "C7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973",
+        16,
+    ),
+}
+_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
+_EXPONENT = 65537
+_SMALL_PRIMES = [p for p in range(3, 2000, 2) if all(p % q for q in range(3, p, 2))]
+
+
+def derive_bytes(seed: int, label: str, size: int) -> bytes:
+    """`size` bytes that depend on seed and label only."""
+    return hashlib.shake_256(f"{seed}/{label}".encode()).digest(size)
+
+
+@cache
+def derive_key(seed: int, label: str, kind: str) -> PrivateKey:
+    """The private key of a kind such as P-256 or RSA-2048. RSA takes seconds, but once."""
+    if kind == "Ed25519":
+        return ed25519.Ed25519PrivateKey.from_private_bytes(derive_bytes(seed, label, 32))
+    if kind in _CURVES:
+        # 64 bits more than needed leave no bias worth mentioning (FIPS 186-5 A.2.1).
+        value = int.from_bytes(derive_bytes(seed, label, 56), "big")
+        return ec.derive_private_key(value % (_ORDERS[kind] - 1) + 1, _CURVES[kind])
+    bits = int(kind.removeprefix("RSA-"))
+    return _rsa_key(*(_prime(seed, f"{label}/{i}", bits // 2) for i in "pq"))
+
+
+def _rsa_key(p: int, q: int) -> rsa.RSAPrivateKey:
+    p, q = max(p, q), min(p, q)
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    parts = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    return rsa.RSAPrivateNumbers(p, q, d, *parts, public).private_key()
+
+
+def _prime(seed: int, label: str, bits: int) -> int:
+    """The first prime from a derived start on, with both top bits set."""
+    start = int.from_bytes(derive_bytes(seed, label, bits // 8), "big")
+    candidate = start | 3 << (bits - 2) | 1
+    while not _is_prime(candidate) or (candidate - 1) % _EXPONENT == 0:
+        candidate += 2
+    return candidate
+
+
+def _is_prime(n: int) -> bool:
+    """Miller-Rabin; a few bases do for random numbers of 1024 bits (FIPS 186-5 table B.1)."""
+    if any(n % p == 0 for p in _SMALL_PRIMES):
+        return False
+    shift = ((n - 1) & -(n - 1)).bit_length() - 1
+    odd = (n - 1) >> shift
+    for base in (2, 3, 5, 7, 11):
+        x = pow(base, odd, n)
+        if x in (1, n - 1):
+            continue
+        for _ in range(shift - 1):
+            x = x * x % n
+            if x == n - 1:
+                break
+        else:
+            return False
+    return True

@@ -1,0 +1,33 @@
+"""A virtual network for an emulated camera: hosts, peers, capture, in virtual time.
+
+with netsim.build(netsim.scenario.default(), Path("net.pcapng")) as network:
+    network.receive(frame, now)
+    frames = network.advance(now)
+"""
+
+from pathlib import Path
+
+from netsim import scenario
+from netsim.certificates import camera_files
+from netsim.errors import ScenarioError, UserError
+from netsim.events import Event
+from netsim.network import Network
+from netsim.peers import Peer
+from netsim.scenario import Scenario
+
+__all__ = [
+    "Event",
+    "Network",
+    "Peer",
+    "Scenario",
+    "ScenarioError",
+    "UserError",
+    "build",
+    "camera_files",
+    "scenario",
+]
+
+
+def build(world: Scenario, capture: Path | str | None = None) -> Network:
+    """The network of a scenario, captured to a pcapng file if a path is given."""
+    return Network(world, Path(capture) if capture else None)

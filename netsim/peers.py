@@ -1,0 +1,173 @@
+"""Applications of the scenario's servers and clients, and what they have seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Literal
+
+import h11
+
+from netsim.application import Application, Stream
+from netsim.rto import MS
+
+_KEPT = 1 << 20  # bytes of received data that a record keeps
+
+
+@dataclass
+class Peer:
+    """What one connection was like, seen from the testbed's end."""
+
+    name: str
+    role: Literal["server", "client"]
+    kind: str
+    port: int
+    opened_ns: int | None = None
+    closed_ns: int | None = None
+    secured_ns: int | None = None  # the TLS handshake was complete
+    version: str | None = None
+    cipher: str | None = None
+    server_name: str | None = None  # asked for by SNI
+    certificate: bytes | None = None  # the camera's, DER
+    verified: bool = False  # that certificate was demanded and is good
+    received: bytearray = field(default_factory=bytearray)
+    error: str | None = None
+
+    def keep(self, data: bytes) -> None:
+        """Remember received data, up to a limit."""
+        self.received += data[: _KEPT - len(self.received)]
+
+
+class Recorded(Application):
+    """An application that notes in its record when the connection began and ended."""
+
+    def __init__(self, record: Peer) -> None:
+        self.record = record
+
+    def opened(self, stream: Stream) -> None:
+        """Note the time."""
+        self.record.opened_ns = stream.now
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Keep the data."""
+        self.record.keep(data)
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        """Note time and reason."""
+        self.record.closed_ns = stream.now
+        self.record.error = self.record.error or error
+
+
+class HttpServer(Recorded):
+    """HTTP/1.0 and 1.1 with one page, at `/` and any other path; `clock` dates answers."""
+
+    def __init__(
+        self,
+        record: Peer,
+        page: bytes,
+        delay_ms: int,
+        clock: Callable[[int], datetime],
+        note: Callable[[bool, str], None],
+    ) -> None:
+        super().__init__(record)
+        self._page, self._delay = page, delay_ms * MS
+        self._clock, self._note = clock, note
+        self._http = h11.Connection(h11.SERVER)
+        self._head = False
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Parse requests and answer each."""
+        super().received(stream, data)
+        self._http.receive_data(data)
+        self._next(stream)
+
+    def _next(self, stream: Stream) -> None:
+        try:
+            while isinstance(event := self._http.next_event(), h11.Event):
+                if isinstance(event, h11.Request):
+                    method, target = event.method.decode(), event.target.decode("latin-1")
+                    self._note(False, f"{method} {target} HTTP/{event.http_version.decode()}")
+                    self._head = method == "HEAD"
+                elif isinstance(event, h11.EndOfMessage):
+                    stream.call_later(self._delay, lambda: self._answer(stream, 200, self._page))
+                elif isinstance(event, h11.ConnectionClosed):
+                    return
+        except h11.RemoteProtocolError as error:
+            if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                self._answer(stream, error.error_status_hint, b"Bad request\n")
+            else:
+                stream.close()
+
+    def _answer(self, stream: Stream, status: int, page: bytes) -> None:
+        reason = {200: "OK", 400: "Bad Request"}.get(status, "Error")
+        date = format_datetime(self._clock(stream.now).replace(microsecond=0), usegmt=True)
+        headers = [
+            ("Date", date),
+            ("Server", "netsim"),
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Length", str(len(page))),
+        ]
+        self._note(True, f"{status} {reason}")
+        response = h11.Response(status_code=status, headers=headers, reason=reason.encode())
+        out = self._http.send(response) or b""
+        if not self._head:
+            out += self._http.send(h11.Data(data=page)) or b""
+            out += self._http.send(h11.EndOfMessage()) or b""
+        else:
+            out += self._http.send(h11.EndOfMessage()) or b""
+        stream.write(out)
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            self._next(stream)
+        else:
+            stream.close()
+
+
+class Talker(Recorded):
+    """Sends a greeting, then sends back what it gets if told to echo."""
+
+    def __init__(self, record: Peer, greeting: bytes, echo: bool, delay_ms: int) -> None:
+        super().__init__(record)
+        self._greeting, self._echo, self._delay = greeting, echo, delay_ms * MS
+
+    def opened(self, stream: Stream) -> None:
+        """Greet; without echo that is all there is to say."""
+        super().opened(stream)
+        stream.call_later(self._delay, lambda: self._greet(stream))
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Keep, and echo."""
+        super().received(stream, data)
+        if self._echo:
+            stream.call_later(self._delay, lambda: stream.write(data))
+
+    def ended(self, stream: Stream) -> None:
+        """Close after what is still to be said."""
+        stream.call_later(self._delay, stream.close)
+
+    def _greet(self, stream: Stream) -> None:
+        stream.write(self._greeting)
+        if not self._echo:
+            stream.close()
+
+
+class Caller(Recorded):
+    """A client: sends its text, keeps what it gets, and closes after a while."""
+
+    def __init__(
+        self, record: Peer, text: bytes, hold_ms: int, finished: Callable[[Peer], None]
+    ) -> None:
+        super().__init__(record)
+        self._text, self._hold, self._finished = text, hold_ms * MS, finished
+
+    def opened(self, stream: Stream) -> None:
+        """Send; close when the time has come (without a time: when the peer does)."""
+        super().opened(stream)
+        stream.write(self._text)
+        if self._hold:
+            stream.call_later(self._hold, stream.close)
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        """Tell whoever started this that it is over."""
+        super().lost(stream, error)
+        self._finished(self.record)

@@ -1,0 +1,250 @@
+"""TLS by OpenSSL over memory BIOs: a layer between a TCP stream and an application."""
+
+import ssl
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from netsim.application import Address, Application, Stream
+from netsim.certificates import Authority
+from netsim.errors import UserError
+from netsim.openssl_random import Randomness
+from netsim.peers import Peer
+from netsim.scenario import Client, Server
+
+_VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+# OpenSSL's own default, spelled out: Python builds differ in theirs.
+_CIPHERS = "DEFAULT:!aNULL:!eNULL"
+
+
+class KeyLog:
+    """Collects the secrets of all contexts, in a file because `ssl` offers no other way."""
+
+    def __init__(self, secrets: Callable[[bytes], None]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="netsim-")
+        self.folder = Path(self._folder.name)
+        self.path = self.folder / "keys"
+        self._file = self.path.open("w+b")
+        self._secrets = secrets
+
+    def pump(self) -> None:
+        """Pass on what is new."""
+        if lines := self._file.read():
+            self._secrets(b"".join(line for line in lines.splitlines(True) if line[:1] != b"#"))
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._file.close()
+        self._folder.cleanup()
+
+
+class Tls:
+    """Makes TLS layers for the peers of one network."""
+
+    def __init__(self, authority: Authority, seed: int, secrets: Callable[[bytes], None]) -> None:
+        self._authority = authority
+        self.randomness = Randomness(seed)
+        self.key_log = KeyLog(secrets)
+
+    def context(self, options: Server | Client) -> ssl.SSLContext:
+        """The OpenSSL context of a scenario's peer; raises UserError."""
+        serves = isinstance(options, Server)
+        protocol = ssl.PROTOCOL_TLS_SERVER if serves else ssl.PROTOCOL_TLS_CLIENT
+        with self.randomness:
+            context = ssl.SSLContext(protocol)
+        context.check_hostname = bool(isinstance(options, Client) and options.server_name)
+        context.verify_mode = ssl.CERT_REQUIRED if options.verify else ssl.CERT_NONE
+        versions = sorted(_VERSIONS[v] for v in options.versions)
+        context.minimum_version, context.maximum_version = versions[0], versions[-1]
+        # Tickets hold the wall clock's time; without them a run repeats byte for byte.
+        context.options |= ssl.OP_NO_TICKET
+        if serves:
+            context.num_tickets = 0
+        try:
+            context.set_ciphers(options.ciphers or _CIPHERS)
+            if options.certificate:
+                self._load_chain(context, options.certificate)
+            if options.verify:
+                context.load_verify_locations(cadata=self._authority[options.verify].pem.decode())
+        except ssl.SSLError as error:
+            raise UserError(
+                f"{options.name}: {error.reason or error}, see ciphers and certificate"
+            ) from None
+        context.keylog_filename = str(self.key_log.path)
+        return context
+
+    def _load_chain(self, context: ssl.SSLContext, name: str) -> None:
+        certificate = self._authority[name]
+        file = self.key_log.folder / "chain.pem"  # the only form that ssl takes
+        file.write_bytes(certificate.key_pem + certificate.chain_pem)
+        context.load_cert_chain(file)
+        file.unlink()
+
+    def layer(
+        self,
+        context: ssl.SSLContext,
+        application: Application,
+        record: Peer,
+        server_name: str | None = None,
+    ) -> "TlsLayer":
+        """`application`, behind TLS."""
+        return TlsLayer(self, context, application, record, server_name)
+
+
+class TlsLayer(Application):
+    """The application of a TCP stream, and the stream of the application behind it."""
+
+    def __init__(
+        self,
+        tls: Tls,
+        context: ssl.SSLContext,
+        application: Application,
+        record: Peer,
+        server_name: str | None,
+    ) -> None:
+        self._tls, self._application, self._record = tls, application, record
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._below: Stream
+        self._ready = self._ended = self._broken = False
+        with tls.randomness:
+            self._ssl = context.wrap_bio(
+                self._incoming,
+                self._outgoing,
+                server_side=record.role == "server",
+                server_hostname=server_name,
+            )
+
+    # As the application of TCP ----------------------------------------------------------
+
+    def opened(self, stream: Stream) -> None:
+        """Start the handshake."""
+        self._below = stream
+        self._record.opened_ns = stream.now
+        self._pump()
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Records from the peer."""
+        self._incoming.write(data)
+        self._pump()
+
+    def ended(self, stream: Stream) -> None:
+        """The peer's FIN; without a close_notify before it, the data may be cut."""
+        self._incoming.write_eof()
+        self._pump()
+        if not self._ready:
+            self._break("connection closed in mid handshake")
+        elif not self._ended:
+            self._end()
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        """TCP is gone."""
+        self._application.lost(self, error)
+
+    # As the stream of the application ---------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Virtual nanoseconds."""
+        return self._below.now
+
+    @property
+    def peer(self) -> Address:
+        """Address and port of the other end."""
+        return self._below.peer
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send."""
+        if data and not self._broken:
+            try:
+                with self._tls.randomness:
+                    self._ssl.write(data)
+            except ssl.SSLError as error:
+                self._break(_describe(error))
+            self._flush()
+
+    def close(self) -> None:
+        """Send close_notify, then FIN."""
+        if self._ready and not self._broken:
+            try:
+                with self._tls.randomness:
+                    self._ssl.unwrap()
+            except (ssl.SSLError, ValueError):
+                pass  # the peer's close_notify is still to come, or never comes
+            self._flush()
+        self._below.close()
+
+    def abort(self) -> None:
+        """Reset the TCP connection."""
+        self._below.abort()
+
+    def call_later(self, delay: int, function: Callable[[], None]) -> None:
+        """Call `function` in `delay` ns."""
+        self._below.call_later(delay, function)
+
+    # ------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Let OpenSSL work on what has arrived."""
+        try:
+            if not self._ready and not self._broken:
+                if self._ssl.server_side:  # one callback per context, so set it each time
+                    self._ssl.context.sni_callback = self._note_server_name
+                with self._tls.randomness:
+                    self._ssl.do_handshake()
+                self._secured()
+            while self._ready and not self._ended and not self._broken:
+                with self._tls.randomness:
+                    data = self._ssl.read(1 << 14)
+                if not data:
+                    self._end()
+                    break
+                self._application.received(self, data)
+        except ssl.SSLWantReadError:
+            pass
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            if self._ready:
+                self._end()
+        except ssl.SSLError as error:
+            self._break(_describe(error))
+        self._flush()
+
+    def _secured(self) -> None:
+        record = self._record
+        self._ready = True
+        record.secured_ns = self.now
+        record.version = self._ssl.version()
+        cipher = self._ssl.cipher()
+        record.cipher = cipher[0] if cipher else None
+        record.certificate = self._ssl.getpeercert(binary_form=True)
+        demanded = self._ssl.context.verify_mode is ssl.CERT_REQUIRED
+        record.verified = demanded and record.certificate is not None
+        self._flush()
+        self._application.opened(self)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._application.ended(self)
+
+    def _break(self, error: str) -> None:
+        """Give up after the alert that OpenSSL has written."""
+        self._broken = True
+        self._record.error = self._record.error or error
+        self._flush()
+        self._below.close()
+
+    def _flush(self) -> None:
+        self._tls.key_log.pump()
+        if data := self._outgoing.read():
+            self._below.write(data)
+
+    def _note_server_name(
+        self, _object: ssl.SSLObject, name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        self._record.server_name = name
+
+
+def _describe(error: ssl.SSLError) -> str:
+    """OpenSSL's reason in its own words, without the line of its source."""
+    detail = getattr(error, "verify_message", None)
+    reason = (error.reason or str(error)).lower().replace("_", " ")
+    return f"{reason}: {detail}" if detail else reason

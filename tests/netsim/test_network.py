@@ -1,0 +1,275 @@
+"""The whole network, with a station of the stdlib's `ssl` at the camera's place."""
+
+import shutil
+import ssl
+import subprocess
+import sys
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from scapy.layers.dns import DNS, DNSQR
+from station import ADDRESS, Collector, SslClient, Station, lease
+
+import netsim
+from netsim.rto import MS, SECOND
+
+WEB = IPv4Address("93.184.215.14")
+GET = b"GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"
+
+
+def context(world: netsim.Scenario) -> ssl.SSLContext:
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusted.load_verify_locations(cadata=netsim.camera_files(world)["ca.der"])
+    return trusted
+
+
+def example(world: netsim.Scenario, capture: Path | None = None) -> tuple[Station, SslClient]:
+    """The ssl page's client example: DHCP, NTP, DNS, GET over TLS."""
+    with netsim.build(world, capture) as network:
+        station = Station(network)
+        lease(station)
+        station.ask_udp("162.159.200.1", 123, b"\x1b" + bytes(47))
+        station.ask_udp("192.168.1.1", 53, bytes(DNS(id=3, qd=[DNSQR(qname="example.com")])))
+        client = SslClient(context(world), "example.com", GET)
+        station.host.connect(WEB, 443, client, station.now)
+        station.run(5 * SECOND)
+    return station, client
+
+
+def test_the_example_gets_its_page() -> None:
+    station, client = example(netsim.scenario.default())
+    head, _, body = bytes(client.got).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert b"Example Domain" in body
+    assert client.events[:2] == ["close_notify", "ended"]
+    [peer] = station.network.peers
+    assert (peer.version, peer.server_name, peer.error) == ("TLSv1.2", "example.com", None)
+    assert peer.received == GET
+
+
+def test_the_conversation_is_told() -> None:
+    station, _ = example(netsim.scenario.default())
+    texts = [e.text for e in station.network.events if e.protocol != "ARP"]
+    expected = [
+        "DHCP DISCOVER",
+        "DHCP OFFER 192.168.1.100",
+        "DHCP REQUEST",
+        "DHCP ACK 192.168.1.100",
+        "NTP request",
+        "NTP response",
+        "DNS query example.com",
+        "DNS example.com is 93.184.215.14",
+        "TLS ClientHello example.com",
+        "TLS ServerHello",
+        "TLS Certificate",
+        "TLS ServerKeyExchange",
+        "TLS ServerHelloDone",
+        "TLS ClientKeyExchange",
+        "TLS Finished",
+        "GET / HTTP/1.0",
+        "200 OK",
+    ]
+    rest = iter(texts)
+    assert [t for t in expected if t not in rest] == []
+    times = [e.time for e in station.network.events]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unknown_ca", "unable to get local issuer certificate"),
+        ("wrong_name", "Hostname mismatch"),
+        ("expired", "certificate has expired"),
+    ],
+)
+def test_the_negatives_are_refused_by_openssl_too(name: str, message: str) -> None:
+    station, client = example(netsim.scenario.named(name))
+    assert isinstance(client.error, ssl.SSLCertVerificationError)
+    assert message in client.error.verify_message
+    assert client.got == b""
+    assert "alert" in (station.network.peers[0].error or "")
+
+
+def test_two_runs_are_equal_and_another_seed_is_not() -> None:
+    worlds = [netsim.scenario.default().with_seed(seed) for seed in (5, 5, 6)]
+    runs = [server_flight(world) for world in worlds]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def server_flight(world: netsim.Scenario) -> list[tuple[int, bytes]]:
+    """What the server sends to a client whose bytes are fixed."""
+    hello = bytes.fromhex("16030100310100002d0303" + "11" * 32 + "000006c02bc02f00ff01000000")
+    hello = hello[:3] + (len(hello) - 5).to_bytes(2, "big") + hello[5:]
+    hello = hello[:6] + (len(hello) - 9).to_bytes(3, "big") + hello[9:]
+    with netsim.build(world) as network:
+        station = Station(network)
+        station.host.connect(WEB, 443, Collector(hello), 0)
+        station.run(SECOND)
+    assert len(station.log) > 8
+    return station.log
+
+
+def test_processes_agree_byte_for_byte() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import hashlib, netsim, test_network as t\n"
+        "log = t.server_flight(netsim.scenario.default())\n"
+        "print(hashlib.sha256(repr(log).encode()).hexdigest())\n"
+    )
+    here = str(Path(__file__).parent)
+    run = [sys.executable, "-c", code, here]
+    digests = {subprocess.run(run, capture_output=True, check=True).stdout for _ in range(2)}
+    assert len(digests) == 1 and len(digests.pop()) == 65
+
+
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_tshark_decrypts_the_capture(tmp_path: Path) -> None:
+    capture = tmp_path / "net.pcapng"
+    station, _ = example(netsim.scenario.default(), capture)
+    fields = ["-T", "fields", "-e", "frame.time_epoch", "-e", "_ws.col.Protocol"]
+    fields += ["-e", "_ws.col.Info"]
+    run = ["tshark", "-r", str(capture), *fields]
+    lines = subprocess.run(run, capture_output=True, check=True, text=True).stdout.splitlines()
+    assert len(lines) > 20
+    rows = [line.split("\t") for line in lines]
+    protocols = {row[1] for row in rows}
+    assert {"DHCP", "DNS", "NTP", "ARP", "TCP", "TLSv1.2", "HTTP"} <= protocols
+    assert any("GET / HTTP/1.0" in row[2] for row in rows)
+    assert any("200 OK" in row[2] for row in rows)
+    times = [row[0] for row in rows]
+    assert times == sorted(times)
+    assert times[0].startswith("1781524800.000")  # 2026-06-15T12:00:00Z
+    bad = ["tshark", "-r", str(capture), "-Y", "_ws.malformed || tcp.checksum.status == 0"]
+    bad += ["-o", "tcp.check_checksum:TRUE"]
+    assert subprocess.run(bad, capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_a_killed_run_leaves_a_capture_that_opens(tmp_path: Path) -> None:
+    capture = tmp_path / "net.pcapng"
+    network = netsim.build(netsim.scenario.default(), capture)
+    station = Station(network)
+    lease(station)
+    run = ["tshark", "-r", str(capture)]  # not closed, as after a kill
+    result = subprocess.run(run, capture_output=True, check=True, text=True)
+    assert result.stdout.count("DHCP") == 4
+    network.close()
+
+
+def test_unknown_addresses_are_unreachable() -> None:
+    network = netsim.build(netsim.scenario.default())
+    station = Station(network)
+    collector = Collector()
+    station.host.connect(IPv4Address("8.8.8.8"), 80, collector, 0)
+    station.run(SECOND)
+    assert "ICMP host unreachable" in [e.text for e in network.events]
+    station.host.connect(WEB, 81, collector, station.now)
+    station.run(SECOND)
+    assert collector.events == ["lost refused"]
+
+
+def test_ping_both_ways() -> None:
+    network = netsim.build(netsim.scenario.default())
+    station = Station(network)
+    there = station.host.ping(IPv4Address("192.168.1.1"), 0)
+    far = station.host.ping(WEB, 0, size=4000)  # fragments
+    back = network.ping(ADDRESS, 0)
+    lost = network.ping("192.168.1.77", 0)
+    station.run(5 * SECOND)
+    assert there.reply_ns and far.reply_ns and back.reply_ns
+    assert lost.reply_ns is None
+    # Two cables of 100 Mbit/s each way, 74 bytes and overhead, 5 us each, and ARP before it.
+    assert 50_000 < there.reply_ns < 200_000
+    assert far.reply_ns > there.reply_ns + 4000 * 80
+
+
+def test_without_link_nothing_passes() -> None:
+    network = netsim.build(netsim.scenario.default())
+    station = Station(network)
+    network.set_link(False, 0)
+    ping = station.host.ping(IPv4Address("192.168.1.1"), 0)
+    station.run(SECOND)
+    assert ping.reply_ns is None and network.events == []
+    network.set_link(True, station.now)
+    ping = station.host.ping(IPv4Address("192.168.1.1"), station.now)
+    station.run(SECOND)
+    assert ping.reply_ns is not None
+
+
+CLIENTS = """
+[certificates.ca]
+ca = true
+[certificates.camera]
+issuer = "ca"
+names = ["camera.local"]
+[certificates.pc]
+issuer = "ca"
+[[client]]
+kind = "tls"
+name = "pc"
+address = "192.168.1.50"
+port = 8443
+server_name = "camera.local"
+verify = "ca"
+certificate = "pc"
+start_ms = 100
+retry_ms = 200
+count = 3
+send = "hi"
+hold_ms = 50
+"""
+
+
+def test_clients_come_to_a_tls_server(tmp_path: Path) -> None:
+    world = netsim.scenario.loads(CLIENTS)
+    made = netsim.certificates.Authority(world)
+    network = netsim.build(world)
+    station = Station(network)
+    lease(station)
+    station.run(SECOND)  # nobody listens yet
+    assert network.peers == [] or network.peers[-1].opened_ns is None
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(made["camera"].key_pem + made["camera"].chain_pem)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(chain)
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(cadata=made["ca"].der)
+    seen: list[SslClient] = []
+
+    class Accepting(SslClient):
+        def __init__(self) -> None:
+            Collector.__init__(self, b"hello\n")
+            self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self.ssl = server.wrap_bio(self.incoming, self.outgoing, server_side=True)
+            self.ready, self.error = False, None
+            seen.append(self)
+
+    station.host.listen(8443, Accepting)
+    station.run(5 * SECOND)
+    assert [bytes(s.got) for s in seen] == [b"hi"] * 3
+    assert [bytes(p.received) for p in network.peers] == [b"hello\n"] * 3
+    assert all(p.verified and p.version == "TLSv1.2" for p in network.peers)
+    assert network.peers[0].certificate == made["camera"].der
+
+
+def test_bulk_over_tcp_is_fast() -> None:
+    import time
+
+    text = "x" * (1 << 20)
+    world = netsim.scenario.loads(
+        '[[server]]\nkind = "tcp"\nname = "bulk"\naddress = "192.168.1.9"\nport = 9\n'
+        f'echo = false\ngreeting = "{text}"\n'
+    )
+    network = netsim.build(world)
+    station = Station(network)
+    collector = Collector()
+    station.host.connect(IPv4Address("192.168.1.9"), 9, collector, 0)
+    began = time.perf_counter()
+    station.run(60 * SECOND)
+    took = time.perf_counter() - began
+    assert len(collector.got) == 1 << 20
+    assert took < 3
+    done = next(t for t, f in reversed(station.log) if len(f) > 1000)
+    assert 80 * MS < done < 200 * MS  # 100 Mbit/s carry a MiB in 90 ms

@@ -54,7 +54,7 @@ class Recorded(Application):
 
     def lost(self, stream: Stream, error: str | None) -> None:
         """Note time and reason."""
-        self.record.closed_ns = stream.now
+        self.record.closed_ns = self.record.closed_ns or stream.now
         self.record.error = self.record.error or error
 
 
@@ -159,6 +159,7 @@ class Caller(Recorded):
     ) -> None:
         super().__init__(record)
         self._text, self._hold, self._finished = text, hold_ms * MS, finished
+        self._over = False
 
     def opened(self, stream: Stream) -> None:
         """Send; close when the time has come (without a time: when the peer does)."""
@@ -167,7 +168,18 @@ class Caller(Recorded):
         if self._hold:
             stream.call_later(self._hold, stream.close)
 
+    def ended(self, stream: Stream) -> None:
+        """Both ends have said all; TCP's TIME-WAIT need not be waited for."""
+        super().ended(stream)
+        self._finish(stream)
+
     def lost(self, stream: Stream, error: str | None) -> None:
-        """Tell whoever started this that it is over."""
+        """Gone, at the latest now."""
         super().lost(stream, error)
-        self._finished(self.record)
+        self._finish(stream)
+
+    def _finish(self, stream: Stream) -> None:
+        if not self._over:
+            self._over = True
+            self.record.closed_ns = stream.now
+            self._finished(self.record)

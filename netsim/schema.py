@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from netsim.toml_lines import Path
 
@@ -82,7 +82,7 @@ _SCALARS: dict[Any, tuple[type, str, Callable[[Any], Any]]] = {
 def convert(kind: Any, value: Any, path: Path = ()) -> Any:
     """`value` as TOML gave it, as `kind`; raises Problem."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin is UnionType:
+    if origin in (UnionType, Union):
         [kind] = [a for a in arguments if a is not NoneType]
         return convert(kind, value, path)
     if origin is Literal:

@@ -137,7 +137,8 @@ class TlsLayer(Application):
             self._end()
 
     def lost(self, stream: Stream, error: str | None) -> None:
-        """TCP is gone."""
+        """TCP is gone, perhaps before it was established."""
+        self._below = stream
         self._application.lost(self, error)
 
     # As the stream of the application ---------------------------------------------------

@@ -1,6 +1,7 @@
 """A station at the camera's place, made of netsim's own host and the stdlib's `ssl`."""
 
 import ssl
+from contextlib import AbstractContextManager, nullcontext
 from ipaddress import IPv4Address
 
 from scapy.layers.dhcp import BOOTP, DHCP
@@ -55,8 +56,15 @@ class Collector(Application):
 class SslClient(Collector):
     """The stdlib's TLS over memory, not netsim's layer: an independent check."""
 
-    def __init__(self, context: ssl.SSLContext, name: str | None, text: bytes) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        name: str | None,
+        text: bytes,
+        randomness: AbstractContextManager[None] | None = None,
+    ) -> None:
         super().__init__(text)
+        self.randomness = randomness or nullcontext()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ssl = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
         self.ready = False
@@ -70,6 +78,12 @@ class SslClient(Collector):
         self.pump(stream)
 
     def pump(self, stream: Stream) -> None:
+        with self.randomness:
+            self.work()
+        if out := self.outgoing.read():
+            stream.write(out)
+
+    def work(self) -> None:
         try:
             if not self.ready:
                 self.ssl.do_handshake()
@@ -77,14 +91,11 @@ class SslClient(Collector):
                 self.ssl.write(self.text)
             while data := self.ssl.read(65536):
                 self.got += data
+            self.events.append("close_notify")  # read() tells it by no data
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self.events.append("close_notify")
         except ssl.SSLError as error:
             self.error = error
-        if out := self.outgoing.read():
-            stream.write(out)
 
 
 class Station:

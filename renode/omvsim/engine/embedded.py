@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import heapq
-import mmap
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from omvsim.engine import EXCEPTIONS, Fault, Stop, Unmodelled
 from omvsim.engine.unicorn import Core
 from omvsim.errors import UserError
-from omvsim.peripherals.base import BusError, Peripheral
-from omvsim.peripherals.eth import SynopsysDWCEthernetQualityOfService
-from omvsim.peripherals.flash import STM32H7_FlashController
-from omvsim.peripherals.rcc import STM32H7_RCC
-from omvsim.peripherals.usart import STM32F7_USART
+from omvsim.peripherals.base import BusError, Component
+from omvsim.peripherals.cortex import CortexM
+from omvsim.peripherals.eth import Eth
+from omvsim.peripherals.flash import Flash
+from omvsim.peripherals.rcc import Rcc
+from omvsim.peripherals.usart import Usart
 from omvsim.repl import Board
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1
+Kind = TypeVar("Kind", bound=Component)
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 #: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
 TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
@@ -50,9 +51,9 @@ class Event:
 class Machine:
     """What a peripheral sees of the world around it."""
 
-    def __init__(self, core: Core, frequency: int, seed: int, rtc_start: datetime) -> None:
+    def __init__(self, core: Core, seed: int, rtc_start: datetime) -> None:
         self.core = core
-        self.frequency = frequency
+        self.frequency = 1_000_000  # core clocks a second; the board tells
         self.random = random.Random(seed)
         self.rtc_start = rtc_start
         self.reset_reason: str | None = None
@@ -112,6 +113,9 @@ class Machine:
     def stop(self) -> None:
         self.core.stop()
 
+    def set_line(self, irq: int, level: bool) -> None:
+        self.core.set_line(irq, level)
+
 
 class Embedded:
     """An `Engine` in this process. The same board, image, seed and input give the same run."""
@@ -129,32 +133,31 @@ class Embedded:
     ) -> None:
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
-        self._frequency = board.cpu_frequency
-        self._machine = Machine(self._core, self._frequency, seed, rtc_start)
+        self._machine = Machine(self._core, seed, rtc_start)
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}
         self._printed = bytearray()
         self._frames: list[tuple[int, bytes]] = []
-        self._memories: list[tuple[int, mmap.mmap]] = []
-        for memory in board.memories:
-            data = mmap.mmap(-1, memory.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            flash = memory.name in board.flash_banks
-            if flash:
-                data[:] = b"\xff" * memory.size
-            for offset, content in memory.init:
-                data[offset : offset + len(content)] = content
-            self._core.map_memory(memory.base, data, flash=flash, code=flash)
-            self._memories.append((memory.base, data))
-        self._devices = board.build(
-            self._machine, self._core.set_line, {m.name: d for m, (_, d) in zip(board.memories, self._memories, strict=True)}
-        )
-        for device in self._devices.values():
-            self._map(device)
-        self._flash = self._only(STM32H7_FlashController)
-        self._rcc = self._only(STM32H7_RCC)
-        self._ethernet = self._only(SynopsysDWCEthernetQualityOfService)
+        self._hardware = board.build(self._machine)
+        self._machine.frequency = self._only(CortexM, board).clock_mhz * 1_000_000
+        flash = self._only(Flash, board)
+        self._flash_write = flash.flash_write
+        self._banks: dict[int, int] = {}  # base address: bank
+        banks = [bank.memory for bank in flash.banks]
+        # flash first: the core looks code up in the order of the memories
+        for memory in sorted(self._hardware.memories, key=lambda m: m.component not in banks):
+            if memory.component in banks:
+                self._banks[memory.base] = banks.index(memory.component)
+            in_flash = memory.base in self._banks
+            self._core.map_memory(memory.base, memory.component.data, flash=in_flash, code=in_flash)
+        for d in self._hardware.devices:
+            self._core.map_device(
+                d.base, d.size, d.mem, d.wmask, d.w1c, d.flags, d.bus_read, d.bus_write
+            )
+        self._rcc = self._only(Rcc, board)
+        self._ethernet = self._only(Eth, board)
         self._ethernet.frame_ready = self._on_frame
-        uart = self._devices.get(console)
-        if not isinstance(uart, STM32F7_USART):
+        uart = self._hardware.components.get(console)
+        if not isinstance(uart, Usart):
             raise UserError(f"{board.path}: no UART named {console} for the console")
         self._uart = uart
         uart.transmitted = self._on_printed
@@ -167,3 +170,111 @@ class Embedded:
                 ) from None
         if not self._core.reset(BOOT_ADDRESS):
             raise UserError(f"{board.path}: no memory at the boot address 0x{BOOT_ADDRESS:08X}")
+
+    # What the rest of the testbed calls
+
+    @property
+    def now(self) -> int:
+        return self._machine.now
+
+    @property
+    def instructions(self) -> int:
+        return self._core.now - self._core.idle
+
+    @property
+    def fault(self) -> Fault | None:
+        f = self._core.fault
+        if f is None:
+            return None
+        return Fault(
+            EXCEPTIONS[f["exception"]],
+            f["clock"] * SECOND // self._machine.frequency,
+            f["r"],
+            f["xpsr"],
+            f["cfsr"],
+            f["hfsr"],
+            f["mmfar"],
+            f["bfar"],
+        )
+
+    @property
+    def unmodelled(self) -> list[Unmodelled]:
+        return [
+            Unmodelled(address, write, pc, value, count)
+            for (address, write), (pc, value, count) in sorted(self._unmodelled.items())
+        ]
+
+    def run(self, until: int) -> Stop:
+        limit = self._machine.clock(until)
+        while True:
+            match self._core.run(limit):
+                case "limit":
+                    return Stop.DEADLINE
+                case "event":
+                    self._machine.run_events()
+                case "reset":
+                    self._reset("SFTRSTF")
+                    return Stop.RESET
+                case "fault":
+                    return Stop.FAULT
+                case "lockup":
+                    return Stop.LOCKUP
+                case "stop":
+                    if self._machine.reset_reason is not None:
+                        self._reset(self._machine.reset_reason)
+                        return Stop.RESET
+                    if self._frames:
+                        return Stop.FRAME
+                    if self._printed:
+                        return Stop.CONSOLE
+
+    def console_write(self, data: bytes) -> None:
+        self._uart.receive(data)
+
+    def console_read(self) -> bytes:
+        data = bytes(self._printed)
+        self._printed.clear()
+        return data
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        frames, self._frames = self._frames, []
+        return frames
+
+    def send_frame(self, frame: bytes) -> None:
+        self._ethernet.receive_frame(frame)
+
+    def reset(self) -> None:
+        self._reset("PINRSTF")
+
+    def close(self) -> None:
+        """Nothing runs and nothing is open outside this process."""
+
+    # What the core and the peripherals call
+
+    def _on_unmodelled(self, address: int, size: int, write: bool, value: int, pc: int) -> None:
+        self._unmodelled.setdefault((address, write), [pc, value, 0])[2] += 1
+
+    def _on_flash_write(self, address: int, size: int, value: int) -> None:
+        base = max(base for base in self._banks if base <= address)
+        self._flash_write(self._banks[base], address - base, value, size)
+
+    def _on_printed(self, byte: int) -> None:
+        self._printed.append(byte)
+        self._core.stop()
+
+    def _on_frame(self, now: int, frame: bytes) -> None:
+        self._frames.append((now, frame))
+        self._core.stop()
+
+    def _only(self, kind: type[Kind], board: Board) -> Kind:
+        found = list(self._hardware.all(kind))
+        if len(found) != 1:
+            raise UserError(f"{board.path}: {len(found)} of {kind.__name__}, needs exactly one")
+        return found[0]
+
+    def _reset(self, reason: str) -> None:
+        """A system reset: memories keep their content (RM0433 8.4.2)."""
+        self._machine.reset_reason = None
+        self._hardware.reset()
+        self._rcc.note_reset(reason)
+        self._core.reset(BOOT_ADDRESS)

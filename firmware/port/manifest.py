@@ -1,0 +1,2 @@
+freeze("../modules")
+include("$(MPY_DIR)/extmod/asyncio")

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 
-from scapy.layers.l2 import ARP, Ether
-
+from netsim.arp import ETHERTYPE as _ARP
+from netsim.arp import REPLY, REQUEST, ArpMessage
 from netsim.errors import WireError
 from netsim.host import BROADCAST, Host, Outgoing
 from netsim.port import earliest
@@ -13,7 +13,7 @@ from netsim.rto import SECOND
 from netsim.wire import Packet
 
 BROADCAST_MAC = b"\xff" * 6
-_IPV4, _ARP = 0x0800, 0x0806
+_IPV4 = 0x0800
 _ARP_TRIES = 3
 _ARP_RETRY = SECOND
 _MOST_QUEUED = 16
@@ -53,7 +53,7 @@ class Interface:
             return
         kind = int.from_bytes(frame[12:14], "big")
         if kind == _ARP:
-            self._receive_arp(frame[14:], now)
+            self._receive_arp(frame[14:])
         elif kind == _IPV4:
             try:
                 packet = Packet.parse(frame[14:])
@@ -120,17 +120,15 @@ class Interface:
 
     # ARP --------------------------------------------------------------------------------
 
-    def _receive_arp(self, data: bytes, now: int) -> None:
-        if len(data) < 28 or data[:6] != b"\0\1\x08\0\6\4":
+    def _receive_arp(self, data: bytes) -> None:
+        message = ArpMessage.parse(data)
+        if message is None or message.target != self._own.address:
             return
-        message = ARP(data[:28])
-        sender, target = IPv4Address(message.psrc), IPv4Address(message.pdst)
-        if target != self._own.address:
-            return
-        if sender in self.subnet and data[8] & 1 == 0 and sender != target:
-            self._learn(sender, data[8:14])
-        if message.op == 1:
-            self._send_arp(2, data[8:14], data[8:14], sender)
+        mac, sender = message.sender_mac, message.sender
+        if sender in self.subnet and mac[0] & 1 == 0 and sender != message.target:
+            self._learn(sender, mac)
+        if message.op == REQUEST:
+            self._send_arp(REPLY, mac, mac, sender)
 
     def _learn(self, address: IPv4Address, mac: bytes) -> None:
         if len(self._neighbours) < _MOST_NEIGHBOURS or address in self._neighbours:
@@ -142,7 +140,7 @@ class Interface:
     def _ask(self, address: IPv4Address, packet: Packet, now: int) -> None:
         if address not in self._asked:
             self._asked[address] = _Resolution(now + _ARP_RETRY)
-            self._send_arp(1, BROADCAST_MAC, b"\0" * 6, address)
+            self._send_arp(REQUEST, BROADCAST_MAC, b"\0" * 6, address)
         packets = self._asked[address].packets
         packets.append(packet)
         del packets[:-_MOST_QUEUED]
@@ -153,14 +151,8 @@ class Interface:
             return
         asked.tries += 1
         asked.deadline = now + _ARP_RETRY
-        self._send_arp(1, BROADCAST_MAC, b"\0" * 6, address)
+        self._send_arp(REQUEST, BROADCAST_MAC, b"\0" * 6, address)
 
     def _send_arp(self, op: int, to: bytes, target_mac: bytes, target: IPv4Address) -> None:
-        message = Ether(dst=to, src=self.mac, type=_ARP) / ARP(
-            op=op,
-            hwsrc=self.mac,
-            psrc=str(self._own.address),
-            hwdst=target_mac,
-            pdst=str(target),
-        )
-        self._out.append(bytes(message))
+        message = ArpMessage(op, self.mac, self._own.address, target_mac, target)
+        self._out.append(message.build(to))

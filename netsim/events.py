@@ -6,10 +6,10 @@ from ipaddress import IPv4Address
 
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dns import DNS
-from scapy.layers.l2 import ARP
 from scapy.layers.ntp import NTPHeader
 
 from netsim import wire
+from netsim.arp import REQUEST, ArpMessage
 from netsim.dissect import dissect, find
 from netsim.errors import WireError
 from netsim.host import BROADCAST
@@ -83,16 +83,16 @@ class Observer:
         return "camera", "*" if everybody else self._name(far)
 
     def _arp(self, frame: bytes, now: int, from_camera: bool) -> None:
-        message = find(dissect(ARP, frame[14:42]), ARP)
-        if message is None or len(frame) < 42:
+        message = ArpMessage.parse(frame[14:])
+        if message is None:
             return
-        sender, wanted = IPv4Address(message.psrc), IPv4Address(message.pdst)
-        if message.op == 1:
-            text = f"ARP who has {wanted}?"
-            ends = ("camera", "*") if from_camera else (self._name(sender), "*")
+        if message.op == REQUEST:
+            text = f"ARP who has {message.target}?"
+            ends = ("camera" if from_camera else self._name(message.sender), "*")
         else:
-            text = f"ARP {sender} is at {message.hwsrc}"
-            ends = ("camera", self._name(wanted)) if from_camera else (self._name(sender), "camera")
+            text = f"ARP {message.sender} is at {message.sender_mac.hex(':')}"
+            far = self._name(message.target if from_camera else message.sender)
+            ends = ("camera", far) if from_camera else (far, "camera")
         self._tell(Event(now, *ends, "ARP", text))
 
     def _packet(self, packet: Packet) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,10 @@ def checksum(data: bytes) -> int:
     return -int.from_bytes(data, "big") % 0xFFFF
 
 
-def _pseudo(source: IPv4Address, destination: IPv4Address, protocol: int, length: int) -> bytes:
+def pseudo_header(
+    source: IPv4Address, destination: IPv4Address, protocol: int, length: int
+) -> bytes:
+    """What TCP and UDP checksums cover besides the segment (RFC 9293 section 3.1)."""
     return _PSEUDO.pack(source.packed, destination.packed, 0, protocol, length)
 
 
@@ -103,7 +106,7 @@ class Datagram:
         if not _UDP.size <= length <= len(data):
             raise WireError("UDP length")
         data = data[:length]
-        pseudo = _pseudo(packet.source, packet.destination, UDP, length)
+        pseudo = pseudo_header(packet.source, packet.destination, UDP, length)
         if check and checksum(pseudo + data):
             raise WireError("UDP checksum")
         return cls(source, target, data[_UDP.size :])
@@ -113,7 +116,7 @@ class Datagram:
         length = _UDP.size + len(self.payload)
         data = _UDP.pack(self.source_port, self.destination_port, length, 0) + self.payload
         # 0 means "no checksum", so a computed 0 goes out as 0xFFFF.
-        check = checksum(_pseudo(source, destination, UDP, length) + data) or 0xFFFF
+        check = checksum(pseudo_header(source, destination, UDP, length) + data) or 0xFFFF
         return data[:6] + check.to_bytes(2, "big") + data[8:]
 
 
@@ -155,7 +158,7 @@ class Segment:
         header = (offset >> 4) * 4
         if not _TCP.size <= header <= len(data):
             raise WireError("TCP data offset")
-        if checksum(_pseudo(packet.source, packet.destination, TCP, len(data)) + data):
+        if checksum(pseudo_header(packet.source, packet.destination, TCP, len(data)) + data):
             raise WireError("TCP checksum")
         mss = _find_mss(data[_TCP.size : header])
         return cls(source, target, seq, ack, flags & 0x1F, window, data[header:], mss)
@@ -175,7 +178,7 @@ class Segment:
             0,
         )
         data = header + options + self.payload
-        check = checksum(_pseudo(source, destination, TCP, len(data)) + data)
+        check = checksum(pseudo_header(source, destination, TCP, len(data)) + data)
         return data[:16] + check.to_bytes(2, "big") + data[18:]
 
 

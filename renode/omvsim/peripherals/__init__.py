@@ -1,0 +1,45 @@
+"""Peripheral models, by the type names that board descriptions use (Renode's)."""
+
+from omvsim.peripherals.base import Component, Memory
+from omvsim.peripherals.combined_input import CombinedInput
+from omvsim.peripherals.cortex import CortexM, Nvic
+from omvsim.peripherals.crc import Crc
+from omvsim.peripherals.dbgmcu import Dbgmcu
+from omvsim.peripherals.eth import Eth
+from omvsim.peripherals.exti import Exti
+from omvsim.peripherals.flash import Flash
+from omvsim.peripherals.gpio import Gpio
+from omvsim.peripherals.iwdg import Iwdg
+from omvsim.peripherals.led import Led
+from omvsim.peripherals.phy import Phy
+from omvsim.peripherals.pwr import Pwr
+from omvsim.peripherals.rcc import Rcc
+from omvsim.peripherals.rng import Rng
+from omvsim.peripherals.rtc import Rtc
+from omvsim.peripherals.syscfg import Syscfg
+from omvsim.peripherals.tim import Tim
+from omvsim.peripherals.usart import Usart
+
+#: "Bus.SystemBus" is `sysbus` itself, which has no registers
+TYPES: dict[str, type[Component]] = {
+    "CPU.CortexM": CortexM,
+    "CRC.STM32_CRC": Crc,
+    "GPIOPort.STM32_GPIOPort": Gpio,
+    "IRQControllers.NVIC": Nvic,
+    "IRQControllers.STM32H7_EXTI": Exti,
+    "MTD.STM32H7_FlashController": Flash,
+    "Memory.MappedMemory": Memory,
+    "Miscellaneous.CombinedInput": CombinedInput,
+    "Miscellaneous.LED": Led,
+    "Miscellaneous.STM32F4_RNG": Rng,
+    "Miscellaneous.STM32H743_RCC": Rcc,
+    "Miscellaneous.STM32H7_DBGMCU": Dbgmcu,
+    "Miscellaneous.STM32H7_PWR": Pwr,
+    "Miscellaneous.STM32_SYSCFG": Syscfg,
+    "Network.EthernetPhysicalLayer": Phy,
+    "Network.SynopsysDWCEthernetQualityOfService": Eth,
+    "Timers.STM32F4_RTC": Rtc,
+    "Timers.STM32_IndependentWatchdog": Iwdg,
+    "Timers.STM32_Timer": Tim,
+    "UART.STM32F7_USART": Usart,
+}

@@ -200,12 +200,17 @@ class Component:
 
     #: register regions by the name a Bus.BusMultiRegistration gives: (offset, size) in bytes
     regions: ClassVar[dict[str, tuple[int, int]]] = {}
+    #: inputs of one local receiver (`entry#receiver@input`); 0 where there are none
+    local_inputs: ClassVar[int] = 0
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.outputs: list[Line] = []  # numbered outputs
 
     def line(self, name: str) -> Line | None:
         """The output called `name` in the board description; "" is the default output."""
+        if name.isdigit():
+            return self.outputs[int(name)] if int(name) < len(self.outputs) else None
         found = getattr(self, name or "IRQ", None)
         return found if isinstance(found, Line) else None
 
@@ -216,6 +221,10 @@ class Component:
     def on_gpio(self, number: int, level: bool) -> None:
         """Input `number` changed its level."""
         raise NotImplementedError(f"{type(self).__name__} has no inputs")
+
+    def attach(self, address: int, child: Component) -> None:
+        """Another component registers below this one."""
+        raise NotImplementedError(f"nothing can be registered at {type(self).__name__}")
 
     def reset(self) -> None:
         """System reset: back to reset values."""

@@ -1,0 +1,236 @@
+"""Universal synchronous/asynchronous receiver transmitter (RM0433 section 48), asynchronous mode.
+
+Characters take their time on the line, both ways: kernel clock, prescaler, BRR and frame format
+give the duration. Not modelled: synchronous, smartcard, IrDA and LIN modes, DMA, hardware flow
+control, parity errors.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
+
+FIFO_DEPTH = 16
+PRESCALERS = (1, 2, 4, 6, 8, 10, 12, 16, 32, 64, 128, 256)
+DATA_BITS = {0: 8, 1: 9, 2: 7, 3: 8}  # by M1:M0, parity included
+STOP_HALF_BITS = (2, 1, 4, 3)  # by CR2.STOP
+THRESHOLDS = (2, 4, 8, 12, 14, 16, 16, 16)  # by RXFTCFG, TXFTCFG: of 16 entries
+
+ORE, IDLE, RXNE, TC, TXE = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7
+RTOF, CMF, TEACK, REACK = 1 << 11, 1 << 17, 1 << 21, 1 << 22
+TXFE, RXFF, RXFT, TXFT = 1 << 23, 1 << 24, 1 << 26, 1 << 27
+#: ICR bits and the ISR bits that they clear (TXFECF clears TXFE's interrupt only)
+CLEARABLE = 0xF | IDLE | TC | 1 << 8 | 1 << 9 | RTOF | 1 << 12 | 1 << 13 | CMF | 1 << 20
+#: CR1 interrupt enable bit and the flags that it lets through
+CR1_ENABLES = {
+    4: IDLE, 5: RXNE | ORE, 6: TC, 7: TXE, 8: 1, 14: CMF, 26: RTOF, 30: TXFE, 31: RXFF,
+}  # fmt: skip
+CR3_ENABLES = {0: 0b1110, 23: TXFT, 28: RXFT}
+
+
+class Usart(Peripheral):
+    cr1 = Reg(
+        0x00, ue=bit(0), uesm=bit(1), re=bit(2), te=bit(3), interrupts=bits(4, 5), ps=bit(9),
+        pce=bit(10), wake=bit(11), m0=bit(12), mme=bit(13), cmie=bit(14), over8=bit(15),
+        dedt=bits(16, 5), deat=bits(21, 5), rtoie=bit(26), eobie=bit(27), m1=bit(28),
+        fifoen=bit(29), txfeie=bit(30), rxffie=bit(31),
+    )  # fmt: skip
+    cr2 = Reg(0x04, low=bits(0, 12), stop=bits(12, 2), mode=bits(14, 9), rtoen=bit(23),
+              add=bits(24, 8))  # fmt: skip
+    cr3 = Reg(0x08, low=bits(0, 12), ovrdis=bit(12), mode=bits(13, 12), rxftcfg=bits(25, 3),
+              rxftie=bit(28), txftcfg=bits(29, 3))  # fmt: skip
+    brr = Reg(0x0C, brr=bits(0, 16))
+    gtpr = Reg(0x10, psc=bits(0, 8), gt=bits(8, 8))
+    rtor = Reg(0x14, rto=bits(0, 24), blen=bits(24, 8))
+    rqr = Reg(0x18, access="w")
+    isr = Reg(0x1C, reset=TC | TXE, access="r")
+    icr = Reg(0x20, access="w")
+    rdr = Reg(0x24, access="r", rdr=bits(0, 9))
+    tdr = Reg(0x28, tdr=bits(0, 9))
+    presc = Reg(0x2C, prescaler=bits(0, 4))
+
+    def __init__(self, machine: Machine, *, frequency: int, lowPowerMode: bool = False) -> None:
+        """`frequency` is usart_ker_ck in Hz. `lowPowerMode` (LPUART): BRR counts 1/256."""
+        super().__init__(machine)
+        self.IRQ = Line()
+        self.frequency = frequency
+        self.low_power = lowPowerMode
+        #: called with each character when its stop bit has left
+        self.transmitted: Callable[[int], object] | None = None
+        self._wire: deque[int] = deque()  # characters that the other side sends
+        self._events: dict[str, Handle] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        for event in self._events.values():
+            event.cancel()
+        self._events.clear()
+        self._rx: deque[int] = deque()
+        self._tx: deque[int] = deque()
+        self._wire.clear()
+        self._configure()
+
+    def reset(self) -> None:
+        super().reset()
+        self._clear()
+
+    def receive(self, data: bytes) -> None:
+        """The other side sends; characters arrive one after the other at the baud rate."""
+        self._wire.extend(data)
+        self._listen()
+
+    # time
+
+    @property
+    def baud(self) -> float:
+        """Bits a second; 0 while BRR gives none (RM0433 48.5.8)."""
+        brr, clock = self.brr.value, self.frequency / PRESCALERS[min(self.presc.value, 11)]
+        if self.low_power:
+            return 256 * clock / brr if brr >= 0x300 else 0.0
+        if self.cr1.over8:
+            divider = brr & 0xFFF0 | (brr & 7) << 1
+            return 2 * clock / divider if divider >= 16 else 0.0
+        return clock / brr if brr >= 16 else 0.0
+
+    def _configure_time(self) -> None:
+        baud = self.baud
+        data = DATA_BITS[self.cr1.m1 << 1 | self.cr1.m0]
+        half_bits = 2 * (1 + data) + STOP_HALF_BITS[self.cr2.stop]
+        self.bit_ns = round(1e9 / baud) if baud else 0
+        self.character_ns = round(half_bits * 5e8 / baud) if baud else 0
+        self._mask = (1 << data - self.cr1.pce) - 1
+
+    def _at(self, name: str, delay: int, callback: Callable[[], None]) -> None:
+        if name in self._events:
+            self._events[name].cancel()
+        self._events[name] = self.machine.schedule(self.machine.now + delay, callback)
+
+    # configuration
+
+    @cr1.on_write
+    @cr2.on_write
+    @cr3.on_write
+    @brr.on_write
+    @presc.on_write
+    def _configure(self) -> None:
+        cr1, cr3 = self.cr1.value, self.cr3.value
+        self._configure_time()
+        self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
+        self._enabled = 0
+        for n, flags in CR1_ENABLES.items():
+            self._enabled |= flags if cr1 >> n & 1 else 0
+        for n, flags in CR3_ENABLES.items():
+            self._enabled |= flags if cr3 >> n & 1 else 0
+        self._receiving = cr1 & 0b101 == 0b101 and self.character_ns > 0
+        self._sending = cr1 & 0b1001 == 0b1001 and self.character_ns > 0
+        isr = self.isr.value & ~(TEACK | REACK)
+        if not cr1 & 1:  # UE clear resets the flags and drops the data
+            self._rx.clear()
+            self._tx.clear()
+            isr = TC
+        self.isr.value = isr | (TEACK if self._sending else 0) | (REACK if self._receiving else 0)
+        self._flags()
+        self._send()
+        self._listen()
+
+    def _flags(self) -> None:
+        """The flags that mirror the FIFOs, then the interrupt line."""
+        rx, tx, fifo = len(self._rx), len(self._tx), self._depth == FIFO_DEPTH
+        isr = self.isr.value & ~(RXNE | TXE | TXFE | RXFF | RXFT | TXFT)
+        if rx:
+            isr |= RXNE
+        if tx < self._depth:
+            isr |= TXE
+        if fifo:
+            cr3 = self.cr3.value
+            if not tx:
+                isr |= TXFE
+            if rx == self._depth:
+                isr |= RXFF
+            if rx >= THRESHOLDS[cr3 >> 25 & 7]:
+                isr |= RXFT
+            if self._depth - tx >= THRESHOLDS[cr3 >> 29]:
+                isr |= TXFT
+        self.isr.value = isr
+        self.IRQ.set(isr & self._enabled)
+
+    @icr.on_write
+    def _clear_flags(self, value: int) -> None:
+        self.isr.value &= ~(value & CLEARABLE)
+        self._flags()
+
+    @rqr.on_write
+    def _request(self, value: int) -> None:
+        if value & 1 << 3:  # RXFRQ
+            self._rx.clear()
+        if value & 1 << 4:  # TXFRQ
+            self._tx.clear()
+        self._flags()
+
+    # transmitter
+
+    @tdr.on_write
+    def _write(self, value: int) -> None:
+        if len(self._tx) < self._depth:
+            self._tx.append(value & self._mask)
+        self.isr.value &= ~TC
+        self._send()
+        self._flags()
+
+    def _send(self) -> None:
+        if self._sending and self._tx and "tx" not in self._events:
+            character = self._tx.popleft()
+            self._at("tx", self.character_ns, lambda: self._sent(character))
+
+    def _sent(self, character: int) -> None:
+        del self._events["tx"]
+        self._send()
+        if "tx" not in self._events and not self._tx:
+            self.isr.value |= TC
+        self._flags()
+        if self.transmitted:
+            self.transmitted(character)
+
+    # receiver
+
+    def _listen(self) -> None:
+        if self._receiving and self._wire and "rx" not in self._events:
+            for name in ("idle", "timeout"):
+                if name in self._events:
+                    self._events.pop(name).cancel()
+            self._at("rx", self.character_ns, self._arrived)
+
+    def _arrived(self) -> None:
+        del self._events["rx"]
+        if not self._receiving or not self._wire:
+            return
+        character = self._wire.popleft() & self._mask
+        if len(self._rx) < self._depth:
+            self._rx.append(character)
+        elif self.cr3.ovrdis:
+            self._rx[-1] = character
+        else:
+            self.isr.value |= ORE
+        if character == self.cr2.add:
+            self.isr.value |= CMF
+        self._flags()
+        if self._wire:
+            self._listen()
+            return
+        self._at("idle", self.character_ns, lambda: self._raise("idle", IDLE))
+        if self.cr2.rtoen:
+            self._at("timeout", self.rtor.rto * self.bit_ns, lambda: self._raise("timeout", RTOF))
+
+    def _raise(self, name: str, flag: int) -> None:
+        del self._events[name]
+        self.isr.value |= flag
+        self._flags()
+
+    @rdr.on_read
+    def _read(self) -> int:
+        if self._rx:
+            self.rdr.value = self._rx.popleft()
+            self._flags()
+        return self.rdr.value

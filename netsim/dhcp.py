@@ -93,7 +93,7 @@ class DhcpServer:
 
     def _choose(self, mac: bytes, wanted: IPv4Address | None, now: int) -> IPv4Address | None:
         """RFC 2131 section 4.3.1: the client's own, the one it asks for, the first free one."""
-        own = (a for a in self._leases if self._mine(a, mac, now))
+        own = (a for a, lease in self._leases.items() if lease.mac == mac)  # expired, too
         asked = (a for a in [wanted] if a in self._pool and a and self._free(a, now))
         free = (a for a in self._pool if self._free(a, now))
         return next(own, None) or next(asked, None) or next(free, None)

@@ -67,9 +67,8 @@ class Tls:
             if options.verify:
                 context.load_verify_locations(cadata=self._authority[options.verify].pem.decode())
         except ssl.SSLError as error:
-            raise UserError(
-                f"{options.name}: {error.reason or error}, see ciphers and certificate"
-            ) from None
+            what = f"{options.name}: {_describe(error)}"
+            raise UserError(f"{what}, see its ciphers and certificate") from None
         context.keylog_filename = str(self.key_log.path)
         return context
 
@@ -247,5 +246,6 @@ class TlsLayer(Application):
 def _describe(error: ssl.SSLError) -> str:
     """OpenSSL's reason in its own words, without the line of its source."""
     detail = getattr(error, "verify_message", None)
-    reason = (error.reason or str(error)).lower().replace("_", " ")
+    reason = getattr(error, "reason", None) or str(error.args[0])
+    reason = reason.lower().rstrip(".").replace("_", " ")
     return f"{reason}: {detail}" if detail else reason

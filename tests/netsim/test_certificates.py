@@ -1,0 +1,122 @@
+"""Certificates and keys, checked by OpenSSL and by the rules of X.509."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+import netsim
+from netsim.certificates import Authority
+from netsim.keys import derive_key
+from netsim.scenario import loads
+
+WORLD = """
+[certificates.root]
+ca = true
+[certificates.middle]
+issuer = "root"
+ca = true
+[certificates.leaf]
+issuer = "middle"
+common_name = "example.com"
+names = ["example.com", "192.168.1.9"]
+not_before = 2025-01-01T00:00:00Z
+not_after = 2035-01-01T00:00:00Z
+[certificates.big]
+key = "P-384"
+[certificates.rsa]
+key = "RSA-2048"
+[certificates.ed]
+key = "Ed25519"
+"""
+
+
+def test_same_seed_same_bytes() -> None:
+    names = ("root", "leaf", "big", "rsa", "ed")
+    one, two = Authority(loads(WORLD)), Authority(loads(WORLD))
+    other = Authority(loads("seed = 2\n" + WORLD))
+    for name in names:
+        assert one[name].der == two[name].der != other[name].der
+        assert one[name].key_der == two[name].key_der != other[name].key_der
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_openssl_accepts_the_chain(tmp_path: Path) -> None:
+    authority = Authority(loads(WORLD))
+    for name in ("root", "middle", "leaf"):
+        (tmp_path / f"{name}.pem").write_bytes(authority[name].pem)
+    run = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver"]
+    run += ["-verify_hostname", "example.com", "-attime", "1800000000"]
+    run += ["-CAfile", "root.pem", "-untrusted", "middle.pem", "leaf.pem"]
+    subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
+    run[run.index("example.com")] = "example.org"
+    assert subprocess.run(run, cwd=tmp_path, check=False, capture_output=True).returncode
+
+
+def test_chain_leaves_the_root_out() -> None:
+    authority = Authority(loads(WORLD))
+    chain = x509.load_pem_x509_certificates(authority["leaf"].chain_pem)
+    assert [c.public_bytes(serialization.Encoding.DER) for c in chain] == [
+        authority["leaf"].der,
+        authority["middle"].der,
+    ]
+    assert authority["root"].chain_pem == authority["root"].pem
+
+
+def test_names_and_dates_are_as_told() -> None:
+    leaf = x509.load_der_x509_certificate(Authority(loads(WORLD))["leaf"].der)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["example.com"]
+    assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["192.168.1.9"]
+    assert (leaf.not_valid_before_utc.year, leaf.not_valid_after_utc.year) == (2025, 2035)
+
+
+def test_rsa_key_is_sound() -> None:
+    key = derive_key(1, "test", "RSA-2048")
+    assert isinstance(key, rsa.RSAPrivateKey) and key.key_size == 2048
+    numbers = key.private_numbers()
+    assert numbers.p * numbers.q == key.public_key().public_numbers().n
+    # Fermat with another base than the generator's: a composite would show.
+    assert pow(13, numbers.p - 1, numbers.p) == pow(13, numbers.q - 1, numbers.q) == 1
+    again = serialization.load_der_private_key(
+        key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        None,
+    )
+    assert isinstance(again, rsa.RSAPrivateKey)  # OpenSSL's own key check passed
+
+
+def test_key_forms() -> None:
+    authority = Authority(loads(WORLD))
+    for name in ("leaf", "big", "rsa", "ed"):
+        for data in (authority[name].key_der, authority[name].key_pkcs8):
+            serialization.load_der_private_key(data, None)
+    assert b"BEGIN EC PRIVATE KEY" in authority["leaf"].key_pem
+    assert isinstance(authority["big"].key, ec.EllipticCurvePrivateKey)
+
+
+def test_files_are_used_as_they_are(tmp_path: Path) -> None:
+    made = Authority(loads(WORLD))
+    (tmp_path / "c.der").write_bytes(made["root"].der)
+    (tmp_path / "k.pem").write_bytes(made["root"].key_pem)
+    world = loads(
+        '[certificates.own]\nfile = "c.der"\nkey_file = "k.pem"\n'
+        '[certificates.leaf]\nissuer = "own"\n'
+        '[camera.files]\n"a.der" = { certificate = "own" }\n"b.key" = { key = "own" }\n'
+        '"c.pem" = { certificate = "leaf", format = "pem" }\n"d.txt" = { text = "hi" }\n'
+        '"e.bin" = { path = "c.der" }\n',
+        folder=tmp_path,
+    )
+    files = netsim.camera_files(world)
+    assert files["a.der"] == files["e.bin"] == made["root"].der
+    assert files["b.key"] == made["root"].key_der
+    leaf = x509.load_pem_x509_certificate(files["c.pem"])
+    leaf.verify_directly_issued_by(made["root"].x509)
+    assert files["d.txt"] == b"hi"

@@ -1,0 +1,156 @@
+"""Scenarios: what is read, and the one line that tells what is wrong."""
+
+import tomllib
+from dataclasses import fields
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+import netsim
+from netsim import scenario
+from netsim.errors import ScenarioError, UserError
+from netsim.toml_lines import key_lines
+
+SERVER = '[[server]]\nkind = "http"\nname = "a"\naddress = "1.2.3.4"\n'
+
+
+def test_default_is_what_its_file_says() -> None:
+    world = scenario.default()
+    assert world.time == datetime(2026, 6, 15, 12, tzinfo=UTC)
+    assert world.camera.rtc == datetime(2000, 1, 1, tzinfo=UTC)
+    assert [(s.kind, s.name, s.listening_port) for s in world.servers] == [
+        ("ntp", "pool.ntp.org", 123),
+        ("https", "example.com", 443),
+    ]
+    assert tomllib.loads(world.text)["seed"] == 1
+
+
+@pytest.mark.parametrize("name", ["default", "unknown_ca", "wrong_name", "expired"])
+def test_packaged_scenarios_can_be_built(name: str) -> None:
+    world = scenario.named(name)
+    netsim.build(world).close()
+    assert netsim.camera_files(world)["ca.der"][:1] == b"\x30"
+
+
+def test_times_without_zone_are_utc() -> None:
+    assert scenario.loads("time = 2026-01-02T03:04:05").time.tzinfo is UTC
+    assert scenario.loads("time = 2026-01-02T03:04:05+02:00").time.hour == 1
+
+
+def test_an_empty_scenario_is_a_world() -> None:
+    assert scenario.loads("").network.gateway == IPv4Address("192.168.1.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sed = 1", "1: sed: unknown key, did you mean seed?"),
+        ("\n[camera]\nmacc = 1", "3: camera.macc: unknown key, did you mean mac?"),
+        ("[zebra]", "1: zebra: unknown key, use one of seed, time, camera"),
+        ('seed = "x"', "1: seed: wrong type, write a whole number"),
+        ("seed = true", "1: seed: wrong type, write a whole number"),
+        ("[camera]\nlink = 1", "2: camera.link: wrong type, write true or false"),
+        ("camera = 1", "1: camera: wrong type, write a table"),
+        ('[camera]\nmac = "01:00:00:00:00:00"', "2: camera.mac: '01:00:00:00:00:00' is no"),
+        ('[network]\ngateway = "192.168.1.300"', "2: network.gateway: '192.168.1.300' is no IPv4"),
+        ('[network]\nsubnet = "192.168.1.1/24"', "2: network.subnet: '192.168.1.1/24' is no IPv4"),
+        ('[network]\ngateway = "10.0.0.1"', "2: network.gateway: lies outside 192.168.1.0/24"),
+        ("[network]\nrate_mbit = 0", "2: network.rate_mbit: a link of 0 Mbit/s"),
+        ('[dhcp]\nfirst = "10.0.0.1"', "2: dhcp.first: lies outside 192.168.1.0/24"),
+        ('[dhcp]\nlast = "192.168.1.99"', "2: dhcp.last: lies before first"),
+        ("[dhcp]\nlease_s = -1", "2: dhcp.lease_s: -1 is negative"),
+        ('[dns.zone]\n"a.b" = "x"', "2: dns.zone.a.b: 'x' is no IPv4 address"),
+        ('[[server]]\nkind = "http"', "1: server.0: name is missing, add name = ..."),
+        (SERVER + "\n" + SERVER, "9: server.1.address: a has this address and port too"),
+        (SERVER.replace("http", "ftp"), "2: server.0.kind: 'ftp' is unknown, write one of https"),
+        (SERVER.replace("http", "tls"), "1: server.0: certificate is missing"),
+        (SERVER + "port = 0", "5: server.0.port: 0 is no port"),
+        (SERVER + 'versions = "TLSv1.2"', "5: server.0.versions: wrong type, write a list"),
+        (SERVER + 'versions = ["SSLv3"]', "5: server.0.versions.0: 'SSLv3' is unknown"),
+        (SERVER + 'verify = "nobody"', "5: server.0.verify: no certificate is called nobody"),
+        (SERVER.replace("1.2.3.4", "192.168.1.1"), "4: server.0.address: is the gateway's"),
+        ('[camera.files]\nx = { path = "no.bin" }', "2: camera.files.x: there is no file no.bin"),
+        ("[camera.files]\nx = {}", "2: camera.files.x: write exactly one of text, path"),
+        ('[camera.files]\nx = { certificate = "c" }', "2: camera.files.x: no certificate is"),
+        (
+            '[certificates.a]\nfile = "a.pem"',
+            "2: certificates.a.file: there is no certificate file",
+        ),
+        ('[certificates.a]\nissuer = "b"', "2: certificates.a.issuer: no certificate is called b"),
+        ('[certificates.a]\nissuer = "a"', "2: certificates.a.issuer: the issuers go round"),
+        ("[certificates.a]\nnot_after = 2000-01-01T00:00:00Z", "2: certificates.a.not_after: lies"),
+        ("seed = 1\nseed = 2", "2: no valid TOML: cannot overwrite a value"),
+        ("a = [", "1: no valid TOML: "),
+        ('text = """\n[x]\n"""\nsed = 1', "1: text: unknown key"),
+    ],
+)
+def test_mistakes_are_told_with_line_and_key(text: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        scenario.loads(text, "w.toml")
+    assert str(caught.value).startswith(f"w.toml:{message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no\.toml: no such file"):
+        scenario.load(tmp_path / "no.toml")
+    with pytest.raises(UserError, match="is a directory"):
+        scenario.load(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(UserError, match="not UTF-8"):
+        scenario.load(tmp_path / "latin.toml")
+    with pytest.raises(UserError, match="no scenario is called nowhere"):
+        scenario.named("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('file = "bad.pem"', r"certificates\.a: .*PEM"),
+        ('names = ["\\u00e9"]', r"certificates\.a: "),
+        (f'common_name = "{"x" * 65}"', r"certificates\.a: "),
+    ],
+)
+def test_bad_certificates_are_one_line(tmp_path: Path, keys: str, message: str) -> None:
+    (tmp_path / "bad.pem").write_text("-----BEGIN nonsense")
+    text = SERVER.replace("http", "https") + f'certificate = "a"\n[certificates.a]\n{keys}\n'
+    (tmp_path / "w.toml").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        netsim.build(scenario.load(tmp_path / "w.toml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_ciphers_and_capture_places(tmp_path: Path) -> None:
+    text = SERVER.replace("http", "https") + 'certificate = "a"\nciphers = "NONE-SUCH"\n'
+    with pytest.raises(UserError, match="a: no cipher can be selected, see its ciphers"):
+        netsim.build(scenario.loads(text + "[certificates.a]\n"))
+    with pytest.raises(UserError, match="choose another place"):
+        netsim.build(scenario.loads(""), tmp_path / "no" / "net.pcapng")
+
+
+def test_lines_of_keys() -> None:
+    text = 'a = 1\n[b."c.d"]\ne = """\nx = 1\n"""\nf.g = 2\n[[h]]\n[[h]]\ni = 1 # [z]\n'
+    lines = key_lines(text)
+    assert lines[("a",)] == 1 and lines[("b", "c.d", "e")] == 3
+    assert lines[("b", "c.d", "f", "g")] == 6
+    assert lines[("h", 0)] == 7 and lines[("h", 1, "i")] == 9
+    assert ("b", "c.d", "x") not in lines
+
+
+def test_every_key_is_documented() -> None:
+    readme = (Path(scenario.__file__).parent / "README.md").read_text()
+    for kind in (
+        scenario.Scenario,
+        scenario.Camera,
+        scenario.File,
+        scenario.NetworkOptions,
+        scenario.Dhcp,
+        scenario.Dns,
+        scenario.CertificateOptions,
+        scenario.Server,
+        scenario.Client,
+    ):
+        names = [f.metadata.get("key", f.name) for f in fields(kind)]
+        assert [n for n in names if n and f"`{n}`" not in readme and f"[{n}" not in readme] == []

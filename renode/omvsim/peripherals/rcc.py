@@ -35,7 +35,8 @@ class Rcc(Peripheral):
         hsidiv=bits(3, 2), hsidivf=bit(5, "r"), csion=bit(7), csirdy=bit(8, "r"), csikeron=bit(9),
         hsi48on=bit(12), hsi48rdy=bit(13, "r"), d1ckrdy=bit(14, "r"), d2ckrdy=bit(15, "r"),
         hseon=bit(16), hserdy=bit(17, "r"), hsebyp=bit(18), hsecsson=bit(19), pll1on=bit(24),
-        pll1rdy=bit(25, "r"), pll2on=bit(26), pll2rdy=bit(27, "r"), pll3on=bit(28), pll3rdy=bit(29, "r"),
+        pll1rdy=bit(25, "r"), pll2on=bit(26), pll2rdy=bit(27, "r"), pll3on=bit(28),
+        pll3rdy=bit(29, "r"),
     )  # fmt: skip
     hsicfgr = Reg(0x04, reset=0x40000000, hsical=bits(0, 12, "r"), hsitrim=bits(24, 7))
     crrcr = Reg(0x08, access="r", hsi48cal=bits(0, 10))

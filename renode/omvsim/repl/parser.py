@@ -162,7 +162,7 @@ class _Parser:
         if self.accept("@"):
             known.registrations = self.registrations()
         self.end_line()
-        fresh: set[str] = set()  # outputs that this block connects: they replace older wires
+        fresh: set[str] = set()  # outputs and properties of this block: they replace older ones
         self.skip_lines()
         while self.token.kind != "end" and self.token.where.column > 1:
             self.attribute(known, fresh)
@@ -236,10 +236,9 @@ class _Parser:
                 raise ReplError(self.token.where, f"{self.token} is outside the supported subset")
             name = self.next()
             self.next()
-            if name.text in entry.properties and entry.properties[name.text].where.file == str(
-                self.path
-            ):
+            if f"{name.text}:" in fresh:
                 raise ReplError(name.where, f"property {name} is given twice; remove one")
+            fresh.add(f"{name.text}:")
             entry.properties[name.text] = Property(name.text, self.value(), name.where)
             self.end_line()
             return

@@ -1,2 +1,0 @@
-freeze("../modules")
-include("$(MPY_DIR)/extmod/asyncio")

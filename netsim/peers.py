@@ -46,7 +46,7 @@ class Recorded(Application):
 
     def opened(self, stream: Stream) -> None:
         """Note the time."""
-        self.record.opened_ns = stream.now
+        self.record.opened_ns = self.record.opened_ns or stream.now  # TLS was there before
 
     def received(self, stream: Stream, data: bytes) -> None:
         """Keep the data."""

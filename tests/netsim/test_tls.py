@@ -1,0 +1,194 @@
+"""TLS peers: options, both roles, ends good and bad."""
+
+import ssl
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from station import Collector, SslClient, Station
+
+import netsim
+import netsim.application
+from netsim.certificates import Authority
+from netsim.rto import SECOND
+from netsim.tls_records import Records
+
+ECHO = IPv4Address("192.168.1.9")
+WORLD = """
+[certificates.ca]
+ca = true
+[certificates.other]
+ca = true
+[certificates.server]
+issuer = "ca"
+names = ["echo.local"]
+[certificates.rsa]
+issuer = "ca"
+key = "RSA-2048"
+names = ["echo.local"]
+[certificates.camera]
+issuer = "ca"
+[certificates.stranger]
+issuer = "other"
+[[server]]
+kind = "tls"
+name = "echo.local"
+address = "192.168.1.9"
+"""
+
+
+def talk(keys: str, text: bytes = b"ping", **options: object) -> tuple[SslClient, netsim.Peer]:
+    """One connection to the scenario's TLS server; `options` are set on the client."""
+    world = netsim.scenario.loads(WORLD + keys)
+    made = Authority(world)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=made["ca"].der)
+    context.set_ciphers("ALL")
+    for name, value in options.items():
+        setattr(context, name, value)
+    with netsim.build(world) as network:
+        station = Station(network)
+        client = SslClient(context, "echo.local", text)
+        station.host.connect(ECHO, 8443, client, 0)
+        station.run(2 * SECOND)
+    return client, network.peers[0]
+
+
+def test_echo() -> None:
+    client, peer = talk('certificate = "server"\ngreeting = "hello "\n')
+    assert client.got == b"hello ping" and peer.received == b"ping"
+    assert peer.secured_ns and peer.opened_ns and peer.secured_ns > peer.opened_ns
+
+
+def test_large_data_both_ways() -> None:
+    text = bytes(range(256)) * 1000
+    client, peer = talk('certificate = "server"\n', text)
+    assert client.got == text == peer.received
+
+
+def test_greeting_alone_ends_with_close_notify() -> None:
+    client, _ = talk('certificate = "server"\ngreeting = "bye"\necho = false\n')
+    assert client.got == b"bye"
+    assert client.events[:2] == ["close_notify", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("certificate", "cipher"),
+    [
+        ("server", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+        ("server", "ECDHE-ECDSA-AES128-SHA256"),
+        ("rsa", "ECDHE-RSA-AES128-GCM-SHA256"),
+        ("rsa", "AES128-SHA"),
+    ],
+)
+def test_the_only_cipher_is_negotiated(certificate: str, cipher: str) -> None:
+    client, peer = talk(f'certificate = "{certificate}"\nciphers = "{cipher}"\n')
+    assert (peer.cipher, peer.version) == (cipher, "TLSv1.2")
+    assert client.got == b"ping"
+
+
+def test_tls_13_only() -> None:
+    keys = 'certificate = "server"\nversions = ["TLSv1.3"]\n'
+    client, peer = talk(keys)
+    assert peer.version == "TLSv1.3" and client.got == b"ping"
+    client, peer = talk(keys, maximum_version=ssl.TLSVersion.TLSv1_2)
+    assert client.error is not None and "PROTOCOL_VERSION" in str(client.error)
+    assert peer.error == "unsupported protocol"
+
+
+def client_chain(name: str, folder: Path) -> ssl.SSLContext:
+    made = Authority(netsim.scenario.loads(WORLD + 'certificate = "server"\n'))
+    chain = folder / "chain.pem"
+    chain.write_bytes(made[name].key_pem + made[name].chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=made["ca"].der)
+    context.load_cert_chain(chain)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("camera", None),
+        ("stranger", "certificate verify failed: unable to get local issuer certificate"),
+        (None, "peer did not return a certificate"),
+    ],
+)
+def test_mutual_tls(name: str | None, error: str | None, tmp_path: Path) -> None:
+    world = netsim.scenario.loads(WORLD + 'certificate = "server"\nverify = "ca"\n')
+    context = client_chain(name or "camera", tmp_path)
+    if name is None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=Authority(world)["ca"].der)
+    with netsim.build(world) as network:
+        station = Station(network)
+        client = SslClient(context, "echo.local", b"ping")
+        station.host.connect(ECHO, 8443, client, 0)
+        station.run(2 * SECOND)
+    [peer] = network.peers
+    assert peer.error == error
+    assert peer.verified == (error is None)
+    assert bytes(client.got) == (b"ping" if error is None else b"")
+    if peer.certificate:
+        subject = x509.load_der_x509_certificate(peer.certificate).subject
+        assert subject.rfc4514_string() == "CN=camera"
+
+
+@pytest.mark.parametrize("text", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\0\2\1\0", b"\0"])
+def test_plain_text_breaks_the_handshake(text: bytes) -> None:
+    with netsim.build(netsim.scenario.loads(WORLD + 'certificate = "server"\n')) as network:
+        station = Station(network)
+
+        class Hasty(Collector):
+            def opened(self, stream: netsim.application.Stream) -> None:
+                super().opened(stream)
+                stream.close()
+
+        station.host.connect(ECHO, 8443, Hasty(text), 0)
+        station.run(2 * SECOND)
+        [peer] = network.peers
+    assert peer.error and peer.secured_ns is None
+
+
+def test_reset_is_recorded() -> None:
+    with netsim.build(netsim.scenario.loads(WORLD + 'certificate = "server"\n')) as network:
+        station = Station(network)
+        stream = station.host.connect(ECHO, 8443, Collector(), 0)
+        station.run(SECOND)
+        stream.abort()
+        station.host.call_at(station.now, lambda: None)
+        station.run(SECOND)
+        [peer] = network.peers
+    assert peer.error == "reset by peer" and peer.closed_ns
+
+
+def test_sessions_beside_each_other_keep_their_names() -> None:
+    world = netsim.scenario.loads(WORLD + 'certificate = "server"\n')
+    with netsim.build(world) as network:
+        station = Station(network)
+        for name in ("one.local", "two.local", None):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            station.host.connect(ECHO, 8443, SslClient(context, name, b"x"), 0)
+        station.run(2 * SECOND)
+    assert [p.server_name for p in network.peers] == ["one.local", "two.local", None]
+
+
+def test_records_split_anywhere_are_told_the_same() -> None:
+    alert = bytes.fromhex("15 0303 0002 0230")
+    hello = bytes.fromhex("16 0303 0004 0e000000")
+    data = bytes.fromhex("14 0303 0001 01 16 0303 0003 aabbcc 17 0303 0002 ffff")
+    whole = hello + alert + data
+    expected = [
+        "TLS ServerHelloDone",
+        "TLS alert, fatal unknown_ca",
+        "TLS ChangeCipherSpec",
+        "TLS Finished",
+        "TLS data, 2 bytes",
+    ]
+    assert list(Records().feed(whole)) == expected
+    records = Records()
+    told = [text for i in range(len(whole)) for text in records.feed(whole[i : i + 1])]
+    assert told == expected
+    assert list(Records().feed(b"GET / HTTP")) == []

@@ -64,14 +64,17 @@ class TcpStream:
 
     def write(self, data: bytes) -> None:
         """Queue data for the peer."""
+        self._host.wake()
         self.connection.send(data)
 
     def close(self) -> None:
         """Half-close: a FIN follows the data."""
+        self._host.wake()
         self.connection.close()
 
     def abort(self) -> None:
         """Reset the connection."""
+        self._host.wake()
         self.connection.abort()
 
     def call_later(self, delay: int, function: Callable[[], None]) -> None:
@@ -120,7 +123,7 @@ class Host:
         self._next_port()
         stream.connection.open()
         self._streams[key] = stream, application
-        self._due = True
+        self.wake()
         return stream
 
     def ping(self, address: IPv4Address, now: int, size: int = 32) -> Ping:
@@ -135,6 +138,10 @@ class Host:
     def call_at(self, when: int, function: Callable[[], None]) -> None:
         """Call `function` at virtual time `when`."""
         heapq.heappush(self._timers, (when, next(self._counter), function))
+
+    def wake(self) -> None:
+        """Something is to be sent: `advance` is due."""
+        self._due = True
 
     def send_udp(
         self,
@@ -152,7 +159,7 @@ class Host:
     def receive(self, packet: Packet, now: int) -> None:
         """A packet for this host, or a fragment of one."""
         self.now = max(self.now, now)
-        self._due = True
+        self.wake()
         whole = self._reassembler.add(packet, now)
         if whole is None:
             return

@@ -8,6 +8,7 @@ offered. The caller hands in segments that match the connection (`receive`), dat
 
 from enum import Enum, auto
 
+from netsim.reno import Reno
 from netsim.rto import SECOND, Rto
 from netsim.sequence import Reassembly, before, distance, plus
 from netsim.wire import Flag, Segment
@@ -74,7 +75,6 @@ DEFAULT_MSS = 536  # RFC 9293 section 3.7.1, when the peer names none
 BUFFER = 0xFFFF  # receive buffer; the largest window without scaling
 MSL = 30 * SECOND  # the RFC's two minutes hold ports longer than any host does
 SYN_RETRIES, DATA_RETRIES = 6, 10
-DUPLICATE_ACKS = 3
 
 
 class Connection:
@@ -90,7 +90,6 @@ class Connection:
         self.max_wnd = 0
         self.irs = self.rcv_nxt = 0
         self.mss = DEFAULT_MSS
-        self.cwnd, self.ssthresh = 2 * MSS, BUFFER
         self._unsent_syn = False
         self._closing = False  # a FIN follows the data
         self._fin_sent = False
@@ -101,12 +100,10 @@ class Connection:
         self._early_fin: int | None = None
         self._ack_due = False
         self._replies: list[Segment] = []
-        self._duplicates = 0
-        self._recovering = False
+        self._congestion = Reno(DEFAULT_MSS)
         self._rto = Rto()
         self._timer: int | None = None  # retransmission, persist or 2 MSL, by state
         self._retries = 0
-        self._timed: tuple[int, int] | None = None  # (sequence number, sent at) of the RTT sample
 
     # Calls of the user ------------------------------------------------------------------
 
@@ -208,7 +205,7 @@ class Connection:
         self.irs = segment.seq
         self.rcv_nxt = plus(segment.seq, 1)
         self.mss = min(MSS, max(segment.mss or DEFAULT_MSS, 64))
-        self.cwnd = 4 * self.mss  # RFC 5681 section 3.1
+        self._congestion = Reno(self.mss)
         self.snd_wnd = self.max_wnd = segment.window
         self.snd_wl1, self.snd_wl2 = segment.seq, segment.ack
 
@@ -247,7 +244,7 @@ class Connection:
             if not before(self.snd_una, ack):
                 self._replies.append(self._segment(ack, Flag.RST))
                 return False
-            self._measure(ack, now)
+            self._rto.acked(ack, now)
             self.snd_una = plus(self.iss, 1)
             self._restart_timer(now)
             self._move(Event.SYN_ACKED)
@@ -274,42 +271,25 @@ class Connection:
         self.snd_una = ack
         if before(self.snd_nxt, ack):
             self.snd_nxt = ack
-        self._measure(ack, now)
-        if self._recovering:
-            self.cwnd, self._recovering = self.ssthresh, False
-        elif self.cwnd < self.ssthresh:
-            self.cwnd += min(acked, self.mss)
-        else:
-            self.cwnd += max(1, self.mss * self.mss // self.cwnd)
-        self._duplicates = 0
+        self._rto.acked(ack, now)
+        self._congestion.acked(acked)
         self._restart_timer(now)
         if fin_acked:
             self._move(Event.FIN_ACKED)
             if self.state is State.TIME_WAIT:
                 self._timer = now + 2 * MSL
 
-    def _measure(self, ack: int, now: int) -> None:
-        if self._timed and not before(ack, self._timed[0]):
-            self._rto.sample(now - self._timed[1])
-            self._timed = None
-
     def _take_duplicate_ack(self, segment: Segment, now: int) -> None:
-        """RFC 5681 section 3.2: fast retransmit and fast recovery."""
+        """Fast retransmit, and the answers to probes."""
         if not self.snd_wnd:
             self._retries = 0  # answered probes may go on for ever
         same = not segment.length and segment.window == self.snd_wnd and self.snd_wnd
         if not same or self.snd_una == self.snd_max:
             return
-        self._duplicates += 1
-        if self._duplicates == DUPLICATE_ACKS:
-            flight = distance(self.snd_una, self.snd_max)
-            self.ssthresh = max(flight // 2, 2 * self.mss)
-            self.cwnd = self.ssthresh + DUPLICATE_ACKS * self.mss
-            self._recovering, self._timed = True, None
+        if self._congestion.duplicate(distance(self.snd_una, self.snd_max)):
+            self._rto.retransmitted()
             self._replies.append(self._data_segment(self.snd_una, self.mss, self._fin_sent))
             self._timer = now + self._rto.value
-        elif self._duplicates > DUPLICATE_ACKS:
-            self.cwnd += self.mss
 
     def _take_payload(self, segment: Segment) -> None:
         if not segment.payload and not segment.flags & Flag.FIN:
@@ -355,13 +335,11 @@ class Connection:
         first = self.snd_nxt == self.iss
         self.snd_nxt = self.snd_max = plus(self.iss, 1)
         if first:
-            self._timed = (self.snd_nxt, now)
+            self._rto.sent(self.snd_nxt, now)
         if self._timer is None:
             self._timer = now + self._rto.value
         if self.state is State.SYN_SENT:
-            return Segment(
-                self.local_port, self.remote_port, self.iss, 0, Flag.SYN, BUFFER, mss=MSS
-            )
+            return self._segment(self.iss, Flag.SYN, mss=MSS)
         return self._segment(self.iss, Flag.SYN | Flag.ACK, mss=MSS)
 
     def _transmit(self, now: int) -> list[Segment]:
@@ -370,7 +348,7 @@ class Connection:
         while True:
             offset = distance(self.snd_una, self.snd_nxt)
             left = len(self._data) - offset
-            room = min(self.snd_wnd, self.cwnd) - offset
+            room = min(self.snd_wnd, self._congestion.window) - offset
             size = max(0, min(left, self.mss, room))
             fin = self._closing and size == left and left >= 0
             if not size and not fin:
@@ -381,8 +359,7 @@ class Connection:
             segment = self._data_segment(self.snd_nxt, size, self._closing)
             self.snd_nxt = plus(self.snd_nxt, segment.length)
             if before(self.snd_max, self.snd_nxt):
-                if self._timed is None:
-                    self._timed = (self.snd_nxt, now)
+                self._rto.sent(self.snd_nxt, now)
                 self.snd_max = self.snd_nxt
             out.append(segment)
             if segment.flags & Flag.FIN and not self._fin_sent:
@@ -405,16 +382,9 @@ class Connection:
 
     def _segment(self, seq: int, flags: Flag, data: bytes = b"", mss: int | None = None) -> Segment:
         self._advertised = self._window()
-        return Segment(
-            self.local_port,
-            self.remote_port,
-            seq,
-            self.rcv_nxt if flags & Flag.ACK else 0,
-            int(flags),
-            self._advertised,
-            data,
-            mss,
-        )
+        ack = self.rcv_nxt if flags & Flag.ACK else 0
+        ports = self.local_port, self.remote_port
+        return Segment(*ports, seq, ack, int(flags), self._advertised, data, mss)
 
     def _window(self) -> int:
         return BUFFER - len(self._unread)
@@ -429,7 +399,7 @@ class Connection:
         if self.state is State.TIME_WAIT:
             self._move(Event.TIMEOUT)
             return
-        self._timed = None  # Karn: no sample from what is sent twice
+        self._rto.retransmitted()
         self._retries += 1
         if self._retries > (SYN_RETRIES if self.state in SYN_STATES else DATA_RETRIES):
             self._end("timed out")
@@ -441,9 +411,7 @@ class Connection:
         elif not self.snd_wnd:
             self._probe()
         else:
-            flight = distance(self.snd_una, self.snd_max)
-            self.ssthresh = max(flight // 2, 2 * self.mss)
-            self.cwnd, self._duplicates, self._recovering = self.mss, 0, False
+            self._congestion.timed_out(distance(self.snd_una, self.snd_max))
             self.snd_nxt = self.snd_una  # go back and send all again
 
     def _probe(self) -> None:

@@ -1,5 +1,6 @@
 """A station at the camera's place, made of netsim's own host and the stdlib's `ssl`."""
 
+import random
 import ssl
 from contextlib import AbstractContextManager, nullcontext
 from ipaddress import IPv4Address
@@ -99,10 +100,18 @@ class SslClient(Collector):
 
 
 class Station:
-    """Runs a network with a host on the camera's port."""
+    """Runs a network with a host on the camera's port; `loss` is the share of frames lost."""
 
-    def __init__(self, network: Network, mac: str = MAC, address: IPv4Address = ADDRESS) -> None:
+    def __init__(
+        self,
+        network: Network,
+        mac: str = MAC,
+        address: IPv4Address = ADDRESS,
+        loss: float = 0.0,
+        seed: int = 1,
+    ) -> None:
         self.network = network
+        self.loss, self.dice = loss, random.Random(seed)
         self.now = 0
         self.host = Host("station", address, seed=99)
         options = network.scenario.network
@@ -116,10 +125,12 @@ class Station:
         while True:
             for frame in self.network.advance(self.now):
                 self.log.append((self.now, frame))
-                self.port.receive(frame, self.now)
+                if self.dice.random() >= self.loss:
+                    self.port.receive(frame, self.now)
             for frame in self.port.advance(self.now):
                 self.log.append((self.now, frame))
-                self.network.receive(frame, self.now)
+                if self.dice.random() >= self.loss:
+                    self.network.receive(frame, self.now)
             ends = (self.network.next_deadline(), self.port.next_deadline())
             deadlines = [d for d in ends if d is not None]
             if not deadlines or min(deadlines) > until:

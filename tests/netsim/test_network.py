@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -193,6 +194,22 @@ def test_without_link_nothing_passes() -> None:
     ping = station.host.ping(IPv4Address("192.168.1.1"), station.now)
     station.run(3 * SECOND)
     assert ping.reply_ns is not None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_page_gets_through_a_lossy_cable(seed: int) -> None:
+    page = "".join(chr(65 + i % 26) for i in range(100_000))
+    world = netsim.scenario.default()
+    web = replace(world.servers[1], body=page)
+    world = replace(world, servers=(world.servers[0], web))
+    with netsim.build(world) as network:
+        station = Station(network, loss=0.1, seed=seed)
+        client = SslClient(context(world), "example.com", GET)
+        station.host.connect(WEB, 443, client, 0)
+        station.run(300 * SECOND)
+    assert bytes(client.got).partition(b"\r\n\r\n")[2] == page.encode()
+    assert network.peers[0].error is None
+    assert any("retransmission" in e.text for e in network.events)
 
 
 CLIENTS = """

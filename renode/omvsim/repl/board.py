@@ -78,6 +78,17 @@ class Board:
                     found.append(Tag(first, first + size - 1, name))
         return found
 
+    @property
+    def memories(self) -> list[range]:
+        """Address ranges of the memories."""
+        return [
+            range(place.address, place.address + extent(TYPES[entry.type], entry, place))
+            for entry in self.entries.values()
+            if TYPES.get(entry.type) is Memory
+            for place in entry.registrations
+            if place.address is not None
+        ]
+
     def build(self, machine: Machine) -> Hardware:
         """Make the components and wire them. Raises ReplError where a wire fits nowhere."""
         hardware = Hardware()

@@ -132,6 +132,10 @@ class Engine(Protocol):
         """A frame (without FCS) arrives at the camera now."""
         ...
 
+    def set_link(self, up: bool) -> None:
+        """The cable at the camera's PHY is plugged in or out."""
+        ...
+
     def reset(self) -> None:
         """Press the reset button."""
         ...

@@ -17,6 +17,7 @@ from omvsim.peripherals.base import BusError, Component
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth import Eth
 from omvsim.peripherals.flash import Flash
+from omvsim.peripherals.phy import Phy
 from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.usart import Usart
 from omvsim.repl import Board
@@ -134,12 +135,13 @@ class Embedded:
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
         self._machine = Machine(self._core, seed, rtc_start)
+        self._board = board.path
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}
         self._printed = bytearray()
         self._frames: list[tuple[int, bytes]] = []
         self._hardware = board.build(self._machine)
-        self._machine.frequency = self._only(CortexM, board).clock_mhz * 1_000_000
-        flash = self._only(Flash, board)
+        self._machine.frequency = self._only(CortexM).clock_mhz * 1_000_000
+        flash = self._only(Flash)
         self._flash_write = flash.flash_write
         self._banks: dict[int, int] = {}  # base address: bank
         banks = [bank.memory for bank in flash.banks]
@@ -153,8 +155,8 @@ class Embedded:
             self._core.map_device(
                 d.base, d.size, d.mem, d.wmask, d.w1c, d.flags, d.bus_read, d.bus_write
             )
-        self._rcc = self._only(Rcc, board)
-        self._ethernet = self._only(Eth, board)
+        self._rcc = self._only(Rcc)
+        self._ethernet = self._only(Eth)
         self._ethernet.frame_ready = self._on_frame
         uart = self._hardware.components.get(console)
         if not isinstance(uart, Usart):
@@ -243,6 +245,9 @@ class Embedded:
     def send_frame(self, frame: bytes) -> None:
         self._ethernet.receive_frame(frame)
 
+    def set_link(self, up: bool) -> None:
+        self._only(Phy).set_link(up)
+
     def reset(self) -> None:
         self._reset("PINRSTF")
 
@@ -266,10 +271,10 @@ class Embedded:
         self._frames.append((now, frame))
         self._core.stop()
 
-    def _only(self, kind: type[Kind], board: Board) -> Kind:
+    def _only(self, kind: type[Kind]) -> Kind:
         found = list(self._hardware.all(kind))
         if len(found) != 1:
-            raise UserError(f"{board.path}: {len(found)} of {kind.__name__}, needs exactly one")
+            raise UserError(f"{self._board}: {len(found)} of {kind.__name__}, needs exactly one")
         return found[0]
 
     def _reset(self, reason: str) -> None:

@@ -1,0 +1,5 @@
+import sys
+
+from omvsim.cli import main
+
+sys.exit(main())

@@ -1,0 +1,215 @@
+"""The command line: omvsim run, omvsim repl."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from omvsim import image, paced
+from omvsim.errors import UserError
+from omvsim.testbed import BOARD, SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit, read_script
+
+QUIET = 2.0  # host seconds without output before progress shows
+EXIT_CODES = """\
+exit codes:
+  0    the script ran to its end
+  1    it raised an exception (the camera's traceback is on standard error)
+  2    usage or bad input
+  3    the firmware took a fault or locked up
+  4    a time limit passed
+  130  interrupted by Ctrl-C
+"""
+
+
+class HostLimit(Exception):
+    """The host has computed for longer than it may."""
+
+
+def duration(text: str) -> int:
+    """Nanoseconds from 20s, 500ms, 2m."""
+    units = {"ms": 1_000_000, "s": SECOND, "m": 60 * SECOND}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", text)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 500ms, 20s or 2m")
+    return round(float(found[1]) * units[found[2]])
+
+
+class Progress:
+    """One line on standard error while the camera is silent."""
+
+    def __init__(self, testbed: Testbed) -> None:
+        self.testbed = testbed
+        self.spoke = time.monotonic()
+        self.shown = False
+
+    def output(self) -> None:
+        self.clear()
+        self.spoke = time.monotonic()
+
+    def clear(self) -> None:
+        if self.shown and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self.shown = False
+
+    def tick(self) -> None:
+        silent = time.monotonic() - self.spoke
+        if silent < QUIET:
+            return
+        text = (
+            f"omvsim: running, {self.testbed.now / SECOND:.1f} s virtual, "
+            f"{self.testbed.engine.instructions / 1e6:.0f} million instructions"
+        )
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif not self.shown or silent > 5 * QUIET:
+            self.spoke = time.monotonic() - QUIET
+            print(text, file=sys.stderr, flush=True)
+        self.shown = True
+
+
+def run(options: argparse.Namespace) -> int:
+    read_script(options.script)  # before anything is made
+    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
+    code = 0
+    testbed = Testbed(
+        options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
+        script=str(options.script),
+    )  # fmt: skip
+    progress = Progress(testbed)
+    testbed.waiting = progress.tick
+
+    def printed(data: bytes) -> None:
+        progress.output()
+        sys.stdout.buffer.write(data.replace(b"\r\n", b"\n"))
+        sys.stdout.flush()
+
+    signal.setitimer(signal.ITIMER_REAL, options.host_limit / SECOND)
+    try:
+        with testbed:
+            testbed.boot()
+            testbed.run(options.script, options.time_limit, printed)
+    except ScriptError as error:
+        progress.clear()
+        print(str(error).rstrip(), file=sys.stderr)
+        code = 1
+    except FirmwareFault as error:
+        progress.clear()
+        print(f"omvsim: the firmware faulted: {error}", file=sys.stderr)
+        code = 3
+    except (TimeLimit, HostLimit) as error:
+        progress.clear()
+        print(f"omvsim: {error}", file=sys.stderr)
+        code = 4
+    except KeyboardInterrupt:
+        progress.clear()
+        print("omvsim: interrupted", file=sys.stderr)
+        code = 130
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    progress.clear()
+    print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
+    return code
+
+
+def repl(options: argparse.Namespace) -> int:
+    testbed = Testbed(options.firmware, options.scenario, board=options.board, seed=options.seed)
+    with testbed:
+        return paced.serve(testbed, options.pty)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="omvsim", description="The OpenMV camera, emulated, in a virtual network.",
+        epilog="omvsim COMMAND --help shows a command's options, with examples.",
+    )  # fmt: skip
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
+    )
+    common.add_argument(
+        "--board", type=Path, metavar="FILE", default=BOARD, help="board description (.repl)"
+    )
+    common.add_argument(
+        "--scenario", metavar="FILE",
+        help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
+    )  # fmt: skip
+    common.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
+
+    command = commands.add_parser(
+        "run", parents=[common], help="run a script on the camera",
+        description="Boot the camera, put the scenario's files on it, run SCRIPT in its raw REPL.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=textwrap.dedent("""\
+            examples:
+              omvsim run firmware/examples/tls_client.py
+              omvsim run --scenario expired --out evidence firmware/examples/tls_client.py
+              omvsim run --firmware build/mine/openmv_h7.elf --time-limit 2m soak.py
+
+            """) + EXIT_CODES,
+    )  # fmt: skip
+    command.add_argument("script", type=Path, metavar="SCRIPT")
+    command.add_argument(
+        "--time-limit", type=duration, default="20s", metavar="TIME",
+        help="virtual time that the script may take (default: 20s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--host-limit", type=duration, default="10m", metavar="TIME",
+        help="host time that the whole run may take (default: 10m)",
+    )  # fmt: skip
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="evidence folder (default: runs/TIME-SCRIPT)"
+    )
+    command.set_defaults(call=run)
+
+    command = commands.add_parser(
+        "repl", parents=[common], help="the camera on a pseudo-terminal",
+        description="Boot the camera and offer its console on a pseudo-terminal, in paced time.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=textwrap.dedent("""\
+            examples:
+              omvsim repl                             prints the terminal's name
+              omvsim repl --pty /tmp/camera           then: mpremote connect /tmp/camera
+            """),
+    )  # fmt: skip
+    command.add_argument("--pty", type=Path, metavar="PATH", help="also link the terminal to PATH")
+    command.set_defaults(call=repl)
+    return parser
+
+
+def _limit_passed(signum: int, frame: FrameType | None) -> None:
+    raise HostLimit("the host limit passed: a longer --host-limit allows more")
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    signal.signal(signal.SIGALRM, _limit_passed)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code: int = options.call(options)
+    except UserError as error:
+        print(f"omvsim: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("omvsim: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

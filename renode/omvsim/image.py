@@ -1,0 +1,97 @@
+"""Firmware images: what they hold, and whether they can start on a board."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from omvsim.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT = ROOT / "build/firmware/openmv_h7.elf"
+BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
+
+
+@dataclass(frozen=True)
+class Image:
+    """(address, bytes) of what is loaded, and the SHA-256 of the file."""
+
+    path: Path
+    segments: tuple[tuple[int, bytes], ...]
+    sha256: str
+
+    def word(self, address: int) -> int | None:
+        """The 32-bit word that the image puts at an address, or None."""
+        for base, data in self.segments:
+            if base <= address <= base + len(data) - 4:
+                return int.from_bytes(data[address - base : address - base + 4], "little")
+        return None
+
+
+def load(path: Path | None = None) -> Image:
+    """Read an ELF image for ARM; UserError says what is wrong with the file."""
+    chosen = path or DEFAULT
+    try:
+        content = chosen.read_bytes()
+    except FileNotFoundError:
+        remedy = "check the path" if path else "run firmware/build"
+        raise UserError(f"{chosen}: no such image: {remedy}") from None
+    except OSError as error:
+        raise UserError(f"{chosen}: cannot read the image: {error.strerror}") from None
+    if not content:
+        raise UserError(f"{chosen}: the file is empty: build the image again")
+    with chosen.open("rb") as file:
+        try:
+            segments = tuple(_segments(chosen, ELFFile(file), len(content)))
+        except (ELFError, KeyError, ValueError, UnicodeDecodeError) as error:
+            kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
+            raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
+    return Image(chosen, segments, hashlib.sha256(content).hexdigest())
+
+
+def _segments(path: Path, elf: ELFFile, size: int) -> Iterable[tuple[int, bytes]]:
+    if elf.header.e_machine != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
+        raise UserError(
+            f"{path}: built for {elf.get_machine_arch()}, {elf.elfclass} bits: needs 32-bit "
+            "little-endian ARM (arm-none-eabi-gcc)"
+        )
+    found = False
+    for segment in elf.iter_segments():
+        if segment.header.p_type == "PT_LOAD" and segment.header.p_filesz:
+            if segment.header.p_offset + segment.header.p_filesz > size:
+                raise UserError(f"{path}: the file is truncated: build or copy the image again")
+            found = True
+            yield segment.header.p_paddr, segment.data()
+    if not found:
+        raise UserError(f"{path}: nothing to load: link the image to an executable")
+
+
+def check_vectors(image: Image, memories: Iterable[range]) -> None:
+    """UserError unless the vector table at the boot address names a stack and code in memory."""
+    spaces = list(memories)
+    stack, entry = image.word(BOOT_ADDRESS), image.word(BOOT_ADDRESS + 4)
+    if stack is None or entry is None:
+        first = min(address for address, _ in image.segments)
+        raise UserError(
+            f"{image.path}: no vector table at 0x{BOOT_ADDRESS:08X}, the image starts at "
+            f"0x{first:08X}: link it to the boot address"
+        )
+    for what, address, offset in (("stack pointer", stack - 4, 0), ("reset vector", entry & ~1, 4)):
+        if not any(address in space for space in spaces):
+            value = stack if offset == 0 else entry
+            raise UserError(
+                f"{image.path}: the {what} in the vector table (0x{BOOT_ADDRESS + offset:08X}) is "
+                f"0x{value:08X}, outside the board's memory: check the linker script"
+            )
+
+
+def display(path: Path) -> str:
+    """A path as a person would write it from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("../..") else relative

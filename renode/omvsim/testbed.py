@@ -1,0 +1,328 @@
+"""The camera in its network: engine and netsim in one virtual time.
+
+    with Testbed() as testbed:
+        testbed.boot()
+        print(testbed.run(Path("firmware/examples/tls_client.py")))
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import netsim
+from netsim import scenario as scenarios
+from omvsim import image as images
+from omvsim import repl
+from omvsim.engine import Engine, Fault, Stop
+from omvsim.engine.embedded import Embedded
+from omvsim.errors import UserError
+from omvsim.evidence import Evidence, Result
+from omvsim.rawrepl import CTRL_B, CTRL_C, Execution, State
+
+SECOND = 1_000_000_000
+MILLISECOND = 1_000_000
+BOARD = images.ROOT / "renode/openmv_h7.repl"
+PROMPT = rb">>> $"
+LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
+STRIDE = 100 * MILLISECOND  # the longest run between two looks at the host's clock
+
+
+class FirmwareFault(Exception):
+    """The firmware took a fault exception or locked up."""
+
+    def __init__(self, text: str, fault: Fault | None) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
+class TimeLimit(Exception):
+    """What was waited for did not come in time."""
+
+
+class ScriptError(Exception):
+    """The script raised; `str()` is the camera's traceback."""
+
+
+def find_scenario(name: str | Path | None) -> netsim.Scenario:
+    """A scenario by file, or by the name of a packaged one; None is the default one."""
+    if name is None:
+        return scenarios.default()
+    path = Path(name)
+    return scenarios.load(path) if path.suffix == ".toml" else scenarios.named(str(name))
+
+
+class Testbed:
+    """One camera with its network. Times are virtual nanoseconds since power-on."""
+
+    __test__ = False  # not a test, whatever pytest makes of its name
+
+    def __init__(
+        self,
+        firmware: Path | str | None = None,
+        scenario: netsim.Scenario | str | Path | None = None,
+        *,
+        board: Path | str = BOARD,
+        seed: int | None = None,
+        out: Path | str | None = None,
+        script: str = "",
+    ) -> None:
+        world = scenario if isinstance(scenario, netsim.Scenario) else find_scenario(scenario)
+        self.scenario = world if seed is None else world.with_seed(seed)
+        self.image = images.load(Path(firmware) if firmware else None)
+        description = repl.load(board)
+        images.check_vectors(self.image, description.memories)
+        self.engine: Engine = Embedded(
+            description, self.image, seed=self.scenario.seed, rtc_start=self.scenario.camera.rtc
+        )
+        self.engine.set_link(self.scenario.camera.link)
+        self.files = netsim.camera_files(self.scenario)
+        self.console = bytearray()
+        self.printed: Callable[[bytes], object] = lambda data: None
+        self.waiting: Callable[[], object] = lambda: None
+        self._result = Result(
+            script=script,
+            image=images.display(self.image.path),
+            image_sha256=self.image.sha256,
+            board=images.display(Path(board)),
+            scenario=str(scenario if isinstance(scenario, (str, Path)) else "default"),
+            scenario_text=self.scenario.text,
+            seed=self.scenario.seed,
+            engine=self.engine.name,
+            engine_version=self.engine.version,
+            started=self.scenario.time.isoformat(),
+        )
+        self._began = time.monotonic()
+        self._fault: FirmwareFault | None = None
+        self.evidence = Evidence(Path(out), self._result) if out else None
+        self.network = netsim.build(
+            self.scenario, self.evidence.capture if self.evidence else None
+        )
+        if self.evidence:
+            self.network.on_event = self.evidence.event
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        outcome, detail = "passed", ""
+        match error:
+            case None:
+                pass
+            case ScriptError():
+                outcome, detail = "exception", str(error)
+            case FirmwareFault():
+                outcome = "fault" if error.fault else "lockup"
+                detail = str(error)
+            case TimeLimit():
+                outcome, detail = "time limit", str(error)
+            case KeyboardInterrupt() | SystemExit():
+                outcome = "interrupted"
+            case _:
+                outcome, detail = "error", str(error)
+        self.close(outcome, detail)
+
+    @property
+    def now(self) -> int:
+        return self.engine.now
+
+    def close(self, outcome: str = "passed", detail: str = "") -> None:
+        """Write the evidence and let the camera go."""
+        self.network.close()
+        self.engine.close()
+        if self.evidence:
+            result = self._result
+            result.outcome, result.detail = outcome, detail
+            result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
+            result.host_seconds = round(time.monotonic() - self._began, 3)
+            result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
+            self.evidence.finish(result)
+            self.evidence = None
+
+    def step(self, until: int) -> Stop:
+        """Run to `until`, or to the next thing that happens between camera and network."""
+        deadline = self.network.next_deadline()
+        target = until if deadline is None else min(until, deadline)
+        stop = self.engine.run(max(target, self.engine.now))
+        printed = self.engine.console_read()
+        if printed:
+            self.console += printed
+            if self.evidence:
+                self.evidence.console(printed, self.engine.now)
+            self.printed(printed)
+        for sent, frame in self.engine.frames():
+            self._result.frames_sent += 1
+            self.network.receive(frame, sent)
+        for frame in self.network.advance(self.engine.now):
+            self._result.frames_received += 1
+            self.engine.send_frame(frame)
+        if stop in (Stop.FAULT, Stop.LOCKUP) and self._fault is None:
+            self._report_fault(stop)
+        return stop
+
+    def _report_fault(self, stop: Stop) -> None:
+        """Let the firmware say what it says about a fault, then raise FirmwareFault."""
+        fault = self.engine.fault
+        text = f"lock-up after {fault}" if stop is Stop.LOCKUP else str(fault)
+        self._fault = FirmwareFault(text, fault)
+        end = self.engine.now + LAST_WORDS
+        while stop not in (Stop.LOCKUP, Stop.RESET) and self.engine.now < end:
+            stop = self.step(end)
+        if stop is Stop.LOCKUP and not text.startswith("lock-up"):
+            self._fault = FirmwareFault(f"lock-up after {text}", fault)
+        raise self._fault
+
+    def run_until(
+        self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it"
+    ) -> None:
+        """Run until the condition holds; TimeLimit after `limit` ns."""
+        end = self.engine.now + limit
+        while not condition():
+            if self.engine.now >= end:
+                raise TimeLimit(f"{what} did not come within {limit / SECOND:g} s of virtual time")
+            self.step(min(end, self.engine.now + STRIDE))
+            self.waiting()
+
+    def run_for(self, nanoseconds: int) -> None:
+        """Let time pass."""
+        end = self.engine.now + nanoseconds
+        self.run_until(lambda: self.engine.now >= end, nanoseconds + 1)
+
+    def expect(self, pattern: str, limit: int = 10 * SECOND, start: int = 0) -> re.Match[bytes]:
+        """Run until the console, from byte `start` on, shows a match of the regular expression."""
+        compiled = re.compile(pattern.encode())
+        self.run_until(
+            lambda: compiled.search(self.console, start) is not None, limit, repr(pattern)
+        )
+        found = compiled.search(self.console, start)
+        assert found is not None
+        return found
+
+    def boot(self, limit: int = 10 * SECOND) -> None:
+        """Run to the prompt, then until the network has given an address if it can."""
+        self.run_until(lambda: re.search(PROMPT, self.console) is not None, limit, "the prompt")
+        if self.scenario.dhcp.enabled and self.scenario.camera.link:
+            end = self.engine.now + 5 * SECOND
+            while self.network.camera_address is None and self.engine.now < end:
+                self.step(min(end, self.engine.now + STRIDE))
+                self.waiting()
+        for name, content in self.files.items():
+            self.put(name, content)
+
+    def exec(
+        self,
+        source: str | bytes,
+        limit: int = 20 * SECOND,
+        printed: Callable[[bytes], object] | None = None,
+    ) -> str:
+        """Run source in the raw REPL; what it printed. Raises ScriptError, TimeLimit."""
+        execution = Execution(source.encode() if isinstance(source, str) else source)
+        seen = len(self.console)
+        shown = 0
+        self.engine.console_write(execution.start())
+
+        def done() -> bool:
+            nonlocal seen, shown
+            reply = execution.feed(bytes(self.console[seen:]))
+            seen = len(self.console)
+            if reply:
+                self.engine.console_write(reply)
+            if printed and len(execution.output) > shown:
+                printed(bytes(execution.output[shown:]))
+                shown = len(execution.output)
+            return execution.state is State.DONE
+
+        try:
+            self.run_until(done, limit, "the script's end")
+        except TimeLimit:
+            self.engine.console_write(CTRL_C)
+            raise
+        if execution.traceback:
+            raise ScriptError(execution.traceback.decode(errors="replace").replace("\r\n", "\n"))
+        return execution.output.decode(errors="replace").replace("\r\n", "\n")
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file on the camera."""
+        lines = [f"f=open({name!r},'wb')", "w=f.write"]
+        lines += [f"w({content[i : i + 256]!r})" for i in range(0, len(content), 256)]
+        self.exec("\n".join([*lines, "f.close()"]), 60 * SECOND)
+
+    def get(self, name: str) -> bytes:
+        """Read a file of the camera."""
+        text = self.exec(f"import binascii\nprint(binascii.hexlify(open({name!r},'rb').read()))")
+        return bytes.fromhex(text.strip()[2:-1])
+
+    def run(
+        self,
+        script: Path | str,
+        limit: int = 20 * SECOND,
+        printed: Callable[[bytes], object] | None = None,
+    ) -> str:
+        """Run a script file; what it printed."""
+        return self.exec(read_script(Path(script)), limit, printed)
+
+    def friendly(self) -> None:
+        """Back to the friendly prompt."""
+        start = len(self.console)
+        self.engine.console_write(CTRL_B)
+        self.expect(">>> $", start=start)
+
+    def soft_reset(self) -> None:
+        """Ctrl-D at the friendly prompt, up to the next prompt."""
+        self.friendly()
+        start = len(self.console)
+        self.engine.console_write(b"\x04")
+        self.expect("soft reboot", start=start)
+        self.run_until(
+            lambda: re.search(PROMPT, bytes(self.console[start:])) is not None, what="the prompt"
+        )
+
+    def set_link(self, up: bool) -> None:
+        """Plug the camera's cable in or out."""
+        self.engine.set_link(up)
+        self.network.set_link(up, self.engine.now)
+
+    def reset(self) -> None:
+        """Press the reset button and wait for the prompt."""
+        start = len(self.console)
+        self.engine.reset()
+        self.run_until(
+            lambda: re.search(PROMPT, bytes(self.console[start:])) is not None, what="the prompt"
+        )
+
+    def ping(self, size: int = 32, limit: int = 2 * SECOND) -> int:
+        """Ping the camera from the gateway; the round trip in ns. Raises TimeLimit."""
+        address = self.network.camera_address
+        if address is None:
+            raise UserError("the camera has no address yet")
+        sent = self.engine.now
+        ping = self.network.ping(address, sent, size=size)
+        self.run_until(lambda: ping.reply_ns is not None, limit, f"an echo reply from {address}")
+        assert ping.reply_ns is not None
+        return ping.reply_ns - sent
+
+
+def read_script(path: Path) -> bytes:
+    """A camera script; UserError if it is missing or not UTF-8."""
+    try:
+        content = path.read_bytes()
+        content.decode()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such script: check the path") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the script: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}:{line}: byte 0x{content[error.start]:02X} is not UTF-8: save the script as UTF-8"
+        ) from None
+    return content

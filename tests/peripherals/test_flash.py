@@ -77,6 +77,8 @@ def test_program_takes_100_us_at_x64(chip: Chip) -> None:
     assert chip.bus.read(SR) == WBNE
     chip.store(0x5C, WORD[28:])
     assert chip.bus.read(SR) == BSY | QW
+    chip.bus.write(CR, chip.bus.read(CR) | EOPIE)
+    assert not chip.bus.read(CR) & START
     chip.machine.run(99_999)
     assert chip.memory[0].data[0x40:0x60] == b"\xff" * 32
     chip.machine.run(100_000)
@@ -103,6 +105,7 @@ def test_sector_erase(chip: Chip) -> None:
     chip.bus.write(CR, SER | X64 | 1 << 8)
     chip.bus.write(CR, SER | X64 | 1 << 8 | START)
     assert chip.bus.read(SR) & QW
+    assert chip.bus.read(CR) & START
     chip.machine.run(999_999_999)
     assert chip.bus.read(SR) & QW
     chip.machine.run(1_000_000_000)

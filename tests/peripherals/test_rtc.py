@@ -4,6 +4,8 @@ from datetime import datetime
 
 import pytest
 from fake import Bus, FakeMachine
+from omvsim.peripherals import wire_clocks
+from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rtc import Rtc
 
 TR, DR, CR, ISR, PRER, WUTR, ALRMAR, ALRMBR, WPR, SSR, ALRMASSR, BKP0R = (
@@ -46,7 +48,7 @@ def clock(machine: FakeMachine) -> Clock:
 
 
 def test_power_on(clock: Clock) -> None:
-    assert clock.read() == (0x000000, 0x00C101)  # Saturday 2000-01-01
+    assert clock.read() == (0x000000, 0x002101)  # RTC_DR's reset value
     assert not clock.bus.read(ISR) & INITS
 
 
@@ -184,3 +186,35 @@ def test_a_system_reset_leaves_the_calendar(clock: Clock) -> None:
     clock.bus.write(ISR, INIT)  # locked again
     clock.wait(0.001)
     assert not clock.bus.read(ISR) & INITF
+
+
+def test_clock_and_reset_come_from_the_rcc(machine: FakeMachine) -> None:
+    rcc, rtc = Rcc(machine), Rtc(machine)
+    wire_clocks([rcc, rtc])
+    clock, bus = Clock(machine), Bus(rcc)
+    clock.rtc, clock.bus = rtc, Bus(rtc)
+    clock.wait(5)
+    assert clock.read() == (0, 0x2101)  # no RTCCLK
+    bus.write(0x74, 1)  # LSION
+    bus.write(0x70, 1 << 15 | 2 << 8)  # RTCEN, RTCSEL LSI
+    clock.unlock()
+    clock.bus.write(ISR, INIT)
+    clock.wait(0.001)
+    clock.bus.write(PRER, 127 << 16 | 249)  # 32 kHz to 1 Hz
+    clock.bus.write(ISR, 0)
+    clock.wait(1000.5)
+    assert clock.bus.read(TR) == 0x001640
+    clock.bus.write(BKP0R, 7)
+    bus.write(0x70, 1 << 16)  # BDRST
+    assert clock.bus.read(BKP0R) == 0
+    clock.wait(5)
+    assert clock.read() == (0, 0x2101)
+
+
+def test_a_battery_keeps_the_rtc_enabled(machine: FakeMachine) -> None:
+    machine.rtc_start = datetime(2026, 11, 23, 12, 0, 0)
+    rcc, rtc = Rcc(machine), Rtc(machine)
+    wire_clocks([rcc, rtc])
+    assert Bus(rcc).read(0x70) == 0x8103  # RTCEN, RTCSEL LSE, LSERDY, LSEON
+    machine.run(10 * SECOND)
+    assert Bus(rtc).read(TR) == 0x120010

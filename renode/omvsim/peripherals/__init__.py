@@ -1,5 +1,7 @@
 """Peripheral models, by the type names that board descriptions use (Renode's)."""
 
+from collections.abc import Iterable
+
 from omvsim.peripherals.base import Component, Memory
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Nvic
@@ -43,3 +45,12 @@ TYPES: dict[str, type[Component]] = {
     "Timers.STM32_Timer": Tim,
     "UART.STM32F7_USART": Usart,
 }
+
+
+def wire_clocks(components: Iterable[Component]) -> None:
+    """Connect what board descriptions have no words for: the RTC's clock comes from the RCC."""
+    found = list(components)
+    for rcc in (c for c in found if isinstance(c, Rcc)):
+        for rtc in (c for c in found if isinstance(c, Rtc)):
+            rcc.on_rtc_clock, rcc.on_backup_reset = rtc.set_clock, rtc.backup_reset
+            rcc.tell_rtc()

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 MODELLED, READ_HOOK, WRITE_HOOK = 1, 2, 4
 WORD = 0xFFFFFFFF
+#: what the calendar shows after power-on without a battery
+COLD_RTC = datetime(2000, 1, 1)
 
 Hook = TypeVar("Hook", bound=Callable[..., object])
 
@@ -37,7 +39,7 @@ class Machine(Protocol):
     """What a peripheral may ask of the machine around it. Times are virtual nanoseconds."""
 
     random: Random
-    rtc_start: datetime  # what the calendar shows at power-on
+    rtc_start: datetime  # the calendar at power-on; COLD_RTC: there is no battery
 
     @property
     def now(self) -> int: ...

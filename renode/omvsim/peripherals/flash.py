@@ -49,6 +49,7 @@ class Bank:
         for operation in self.running:
             operation.cancel()
         self.running.clear()
+        self.erasing = False  # START stays set until the end
         self.free_at = 0  # when the last operation of the queue ends, in ns
         self.keys = 0  # keys accepted so far
         self.blocked = False  # a wrong key locks until the next reset
@@ -166,7 +167,7 @@ class Flash(Peripheral):
         elif cr.fw:
             cr.fw = 0
             self._program(index)
-        cr.start = self.sr[index].value >> 2 & 1
+        cr.start = self.banks[index].erasing
         self._update_irq()
 
     # operations
@@ -235,9 +236,12 @@ class Flash(Peripheral):
         offset, size = first * SECTOR, count * SECTOR
 
         def done() -> None:
+            self.banks[bank].erasing = False
+            self.cr[bank].start = 0
             self.banks[bank].memory.data[offset : offset + size] = b"\xff" * size
             self._tell(bank, offset, size)
 
+        self.banks[bank].erasing = True
         self._start(bank, BSY | QW, duration, done)
 
     def _start(self, bank: int, flags: int, duration: int, done: Callable[[], None]) -> None:
@@ -251,7 +255,6 @@ class Flash(Peripheral):
             done()
             if not state.running:
                 self.sr[bank].value &= ~(BSY | QW)
-                self.cr[bank].start = 0
             self.sr[bank].value |= EOP
             self._update_irq()
 

@@ -6,7 +6,18 @@ its enable bit is 0) and the peripheral reset registers, which only keep their v
 
 from __future__ import annotations
 
-from omvsim.peripherals.base import Line, Machine, Peripheral, Reg, RegArray, bit, bits
+from collections.abc import Callable
+
+from omvsim.peripherals.base import (
+    COLD_RTC,
+    Line,
+    Machine,
+    Peripheral,
+    Reg,
+    RegArray,
+    bit,
+    bits,
+)
 
 HSI, CSI, LSI, LSE, HSI48 = 64_000_000, 4_000_000, 32_000, 32_768, 48_000_000
 
@@ -91,6 +102,11 @@ class Rcc(Peripheral):
         super().__init__(machine)
         self.IRQ = Line()
         self.hse = hseFrequency
+        #: called with RTCCLK in Hz, 0 while the RTC is off, and when the backup domain is reset
+        self.on_rtc_clock: Callable[[int], object] | None = None
+        self.on_backup_reset: Callable[[], object] | None = None
+        if machine.rtc_start != COLD_RTC:
+            self.bdcr.value = 0x8103  # a battery kept LSE and RTC running
         self._defaults()
 
     def reset(self) -> None:
@@ -139,19 +155,28 @@ class Rcc(Peripheral):
                 self.cfgr.sws = wanted
 
     @bdcr.on_write
-    def _lse(self) -> None:
+    def _backup_domain(self) -> None:
         if self.bdcr.bdrst:
             self.bdcr.value = 1 << 16
+            if self.on_backup_reset:
+                self.on_backup_reset()
         if self.bdcr.lseon and not self.bdcr.lserdy:
             self.cifr.value |= self.cier.value & 1 << 1
         self.bdcr.lserdy = self.bdcr.lseon
+        self.tell_rtc()
         self.update_irq()
+
+    def tell_rtc(self) -> None:
+        """RTCCLK may have changed."""
+        if self.on_rtc_clock:
+            self.on_rtc_clock(self.rtc_clock)
 
     @csr.on_write
     def _lsi(self) -> None:
         if self.csr.lsion and not self.csr.lsirdy:
             self.cifr.value |= self.cier.value & 1
         self.csr.lsirdy = self.csr.lsion
+        self.tell_rtc()
         self.update_irq()
 
     @cicr.on_write
@@ -179,6 +204,19 @@ class Rcc(Peripheral):
         if name == "PLL1":
             return self.pll1_p
         return {"HSI": HSI >> self.cr.hsidiv, "CSI": CSI, "HSE": self.hse}[name]
+
+    @property
+    def rtc_clock(self) -> int:
+        """RTCCLK by RTCSEL; 0 while it is off."""
+        if not self.bdcr.rtcen:
+            return 0
+        divider = self.cfgr.rtcpre
+        return (
+            0,
+            LSE if self.bdcr.lserdy else 0,
+            LSI if self.csr.lsirdy else 0,
+            self.hse // divider if divider > 1 and self.cr.hserdy else 0,
+        )[self.bdcr.rtcsel]
 
     @property
     def pll1_p(self) -> int:

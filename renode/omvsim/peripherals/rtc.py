@@ -1,7 +1,7 @@
 """Real-time clock (RM0433 section 46): calendar, alarms, wake-up timer, backup registers.
 
-RTCCLK is the 32.768 kHz LSE, whatever RCC_BDCR selects, and the calendar runs from power-on, as
-behind a battery. Not modelled: tamper, timestamp and calibration; DBP in PWR is not asked.
+RTCCLK comes from the RCC (RTCEN, RTCSEL): without it the calendar stands still. Not modelled:
+tamper, timestamp and calibration; DBP in PWR is not asked.
 """
 
 from __future__ import annotations
@@ -9,10 +9,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import partial
 
-from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, RegArray, bit, bits
+from omvsim.peripherals.base import (
+    COLD_RTC,
+    Handle,
+    Line,
+    Machine,
+    Peripheral,
+    Reg,
+    RegArray,
+    bit,
+    bits,
+)
 
-RTCCLK = 32_768
-SYNC_NS = 2 * 10**9 // RTCCLK  # shadow registers and INITF follow within two RTCCLK periods
+LSE = 32_768
 UNLOCK = (0xCA, 0x53)
 TIME_MASK, DATE_MASK = 0x007F7F7F, 0x00FFFF3F
 
@@ -55,20 +64,52 @@ class Rtc(Peripheral):
     option = Reg(0x4C)
     bkpr = RegArray(0x50, 32)
 
-    def __init__(self, machine: Machine, *, wakeupTimerFrequency: int = RTCCLK) -> None:
+    def __init__(self, machine: Machine, *, wakeupTimerFrequency: int = LSE) -> None:
+        """`wakeupTimerFrequency` is RTCCLK in Hz where no RCC drives it."""
         super().__init__(machine)
         self.AlarmIRQ, self.WakeupIRQ = Line(), Line()
-        self.wakeup_frequency = wakeupTimerFrequency
+        self.hz = wakeupTimerFrequency
         self._keys = 0
         self._locked = True
         self._frozen: tuple[int, int, int] | None = None  # TR, DR, SSR held for the reader
         self._stopped = False  # in initialisation mode
         self._tick: Handle | None = None
         self._wakeup: Handle | None = None
-        self._start = machine.rtc_start.replace(microsecond=0, tzinfo=None)
-        self._start_ns = 0
-        self._weekday = self._start.isoweekday()
-        self.isr.value |= 1 << 5 | (self._start.year % 100 != 0) << 4
+        self._set(machine.rtc_start.replace(microsecond=0, tzinfo=None))
+
+    def _set(self, start: datetime) -> None:
+        """The calendar counts from here. The power-on value is no Saturday, as it should be."""
+        self._start, self._start_ns = start, self.machine.now
+        self._weekday = 1 if start == COLD_RTC else start.isoweekday()
+        self.isr.rsf = 1
+        self.isr.inits = start.year % 100 != 0
+
+    def set_clock(self, hz: int) -> None:
+        """RTCCLK changes, or stops with 0; the calendar goes on from where it is."""
+        if hz == self.hz:
+            return
+        days = -self._start.toordinal()
+        self._start = self.time
+        days += self._start.toordinal()
+        self._weekday = (self._weekday - 1 + days) % 7 + 1
+        self._start_ns, self.hz = self.machine.now, hz
+        self._watch()
+        self._start_wakeup()
+
+    def backup_reset(self) -> None:
+        """BDRST of the RCC: everything is as after power-on without a battery."""
+        super().reset()
+        self._stopped = False
+        self._frozen = None
+        self._set(COLD_RTC)
+        self._watch()
+        self._start_wakeup()
+        self._update_irq()
+
+    @property
+    def _sync_ns(self) -> int:
+        """Shadow registers and INITF follow within two periods of RTCCLK."""
+        return 2 * 10**9 // (self.hz or LSE)
 
     def reset(self) -> None:
         """The backup domain keeps everything; only the write protection closes."""
@@ -79,9 +120,9 @@ class Rtc(Peripheral):
 
     def _elapsed(self) -> tuple[int, int]:
         """Whole seconds since the calendar was set, and SSR now (RM0433 46.3.4)."""
-        if self._stopped:
+        if self._stopped or not self.hz:
             return 0, self.prer.prediv_s
-        ticks = (self.machine.now - self._start_ns) * RTCCLK // ((self.prer.prediv_a + 1) * 10**9)
+        ticks = (self.machine.now - self._start_ns) * self.hz // ((self.prer.prediv_a + 1) * 10**9)
         seconds, part = divmod(ticks, self.prer.prediv_s + 1)
         return seconds, self.prer.prediv_s - part
 
@@ -157,15 +198,15 @@ class Rtc(Peripheral):
         if self._locked:
             isr.init = old >> 7 & 1
         if isr.init and not old >> 7 & 1:
-            self.machine.schedule(self.machine.now + SYNC_NS, self._enter_init)
+            self.machine.schedule(self.machine.now + self._sync_ns, self._enter_init)
         elif not isr.init and self._stopped:
             self._leave_init()
         if old >> 5 & 1 and not isr.rsf:
-            self.machine.schedule(self.machine.now + SYNC_NS, self._synchronised)
+            self.machine.schedule(self.machine.now + self._sync_ns, self._synchronised)
         self._update_irq()
 
     def _enter_init(self) -> None:
-        if self.isr.init and not self._stopped:
+        if self.isr.init and not self._stopped and self.hz:
             self.tr.value, self.dr.value, _ = self._read()
             self._stopped = True
             self.isr.initf = 1
@@ -190,7 +231,7 @@ class Rtc(Peripheral):
         self._frozen = None
         self.isr.initf = 0
         self.isr.inits = dr >> 16 & 0xFF != 0
-        self.machine.schedule(self.machine.now + SYNC_NS, self._synchronised)
+        self.machine.schedule(self.machine.now + self._sync_ns, self._synchronised)
         self._watch()
 
     def _synchronised(self) -> None:
@@ -233,14 +274,14 @@ class Rtc(Peripheral):
     def _second_at(self, seconds: int) -> int:
         """When the calendar's second number `seconds` begins, in ns."""
         period = (self.prer.prediv_a + 1) * (self.prer.prediv_s + 1) * 10**9
-        return self._start_ns - (-seconds * period // RTCCLK)
+        return self._start_ns - (-seconds * period // self.hz)
 
     def _watch(self) -> None:
         """Look at the alarms at each second's begin, while one is on."""
         if self._tick:
             self._tick.cancel()
             self._tick = None
-        if (self.cr.alrae or self.cr.alrbe) and not self._stopped:
+        if (self.cr.alrae or self.cr.alrbe) and self.hz and not self._stopped:
             at = self._second_at(self._elapsed()[0] + 1)
             self._tick = self.machine.schedule(at, self._second)
 
@@ -253,7 +294,7 @@ class Rtc(Peripheral):
             if getattr(self.cr, name + "e") and self._matches(alarm, tr, dr):
                 mask = (1 << subsecond.maskss) - 1
                 ticks = (self.prer.prediv_s - subsecond.ss) & mask
-                delay = ticks * (self.prer.prediv_a + 1) * 10**9 // RTCCLK
+                delay = ticks * (self.prer.prediv_a + 1) * 10**9 // self.hz
                 flag = 8 if name == "alra" else 9
                 self.machine.schedule(self.machine.now + delay, partial(self._alarm, flag))
         self._watch()
@@ -279,7 +320,7 @@ class Rtc(Peripheral):
         if self._wakeup:
             self._wakeup.cancel()
             self._wakeup = None
-        if not self.cr.wute:
+        if not self.cr.wute or not self.hz:
             return
         select, count = self.cr.wucksel, self.wutr.wut + 1
         if select < 4:
@@ -287,7 +328,7 @@ class Rtc(Peripheral):
         else:
             seconds = count + (0x10000 if select >= 6 else 0)
             ticks = seconds * (self.prer.prediv_a + 1) * (self.prer.prediv_s + 1)
-        period = ticks * 10**9 // self.wakeup_frequency
+        period = ticks * 10**9 // self.hz
         self._wakeup = self.machine.schedule(self.machine.now + period, self._woken)
 
     def _woken(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omvsim.peripherals import TYPES
+from omvsim.peripherals import TYPES, wire_clocks
 from omvsim.peripherals.base import Component, Machine, Memory, Peripheral
 from omvsim.repl.check import check, extent
 from omvsim.repl.lexer import ReplError
@@ -103,6 +103,7 @@ class Board:
             if isinstance(component, Memory):
                 _fill(entry, component)
         hardware.components = {name: hardware.components[name] for name in entries}
+        wire_clocks(hardware.components.values())
         return hardware
 
 

@@ -127,6 +127,7 @@ def test_the_board_builds_and_is_wired() -> None:
     flash = next(m for m in hardware.memories if m.name == "system_flash_ro")
     assert flash.component.data[0x1E880:0x1E882] == b"\x00\x08"
     assert {path.name for path in board.files} == {"openmv_h7.repl", "stm32h743.repl"}
+    assert range(0x24000000, 0x24080000) in board.memories
     assert any(tag.name == "JPEG" and tag.first == 0x52003000 for tag in board.tags)
 
 

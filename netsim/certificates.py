@@ -55,13 +55,15 @@ class Certificate:
     @property
     def chain_pem(self) -> bytes:
         """This certificate and its intermediates, without the root: what a server sends."""
-        return b"".join(c.pem for c in self._chain() if c is self or c.issuer)
+        return b"".join(certificate.pem for certificate in self.chain())
 
-    def _chain(self) -> "Iterator[Certificate]":
-        certificate: Certificate | None = self
-        while certificate:
-            yield certificate
-            certificate = certificate.issuer
+    def chain(self) -> "Iterator[Certificate]":
+        """This certificate and its intermediates, without the root unless it is that."""
+        yield self
+        issuer = self.issuer
+        while issuer and issuer.issuer:
+            yield issuer
+            issuer = issuer.issuer
 
     def _format(self) -> serialization.PrivateFormat:
         if isinstance(self.key, ed25519.Ed25519PrivateKey):

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from ipaddress import IPv4Address
 
 from netsim.application import Application
 from netsim.certificates import Authority
+from netsim.dtls import Dtls, DtlsClient, DtlsServer
 from netsim.host import Host
 from netsim.ntp import NtpServer
 from netsim.peers import Caller, HttpServer, Peer, Talker
-from netsim.rto import MS
+from netsim.rto import MS, SECOND
 from netsim.scenario import Client, Scenario, Server
 from netsim.tls import Tls
+
+_DTLS_PATIENCE = 60 * SECOND  # for a handshake that has begun
 
 
 class Endpoints:
@@ -32,38 +35,49 @@ class Endpoints:
         camera_address: Callable[[], IPv4Address | None],
     ) -> None:
         self.peers: list[Peer] = []
-        self._scenario, self._tell, self._camera_address = scenario, tell, camera_address
-        authority = Authority(scenario)
-        self._tls = Tls(authority, scenario.seed, secrets) if scenario.uses_tls else None
+        self._scenario, self._tell, self._secrets = scenario, tell, secrets
+        self.camera_address = camera_address
+        self._authority = Authority(scenario)
         for server in scenario.servers:
             self._serve(hosts[server.name], server)
         for client in scenario.clients:
-            self._start(hosts[client.name], client)
+            if client.count:
+                Visits(self, hosts[client.name], client)
+
+    @cached_property
+    def tls(self) -> Tls:
+        """What makes TLS peers; it costs files on disk, so only if there are any."""
+        return Tls(self._authority, self._scenario.seed, self._secrets)
+
+    @cached_property
+    def dtls(self) -> Dtls:
+        """What makes DTLS peers."""
+        return Dtls(self._authority, self._scenario.time, self._secrets)
 
     def close(self) -> None:
         """Remove what OpenSSL needed on disk."""
-        if self._tls:
-            self._tls.key_log.close()
-
-    # Servers ----------------------------------------------------------------------------
+        if "tls" in self.__dict__:
+            self.tls.key_log.close()
 
     def _serve(self, host: Host, server: Server) -> None:
+        port = server.listening_port
+
+        def accept() -> tuple[Application, Peer]:
+            record = Peer(server.name, "server", server.kind, port)
+            self.peers.append(record)
+            return self._application(host, server, record), record
+
         if server.kind == "ntp":
-            host.udp(server.listening_port, NtpServer(self._scenario.time))
-            return
-        secured = self._tls is not None and server.kind in ("https", "tls")
-        context = self._tls.context(server) if self._tls and secured else None
+            host.udp(port, NtpServer(self._scenario.time))
+        elif server.kind == "dtls":
+            host.udp(port, DtlsServer(self.dtls.context(server), accept))
+        elif server.kind in ("https", "tls"):
+            context = self.tls.context(server)
+            host.listen(port, lambda: self.tls.layer(context, *accept()))
+        else:
+            host.listen(port, lambda: accept()[0])
 
-        def accept() -> Application:
-            record = self._record(server.name, "server", server.kind, server.listening_port)
-            application = self._server_application(host, server, record)
-            if self._tls and context:
-                return self._tls.layer(context, application, record)
-            return application
-
-        host.listen(server.listening_port, accept)
-
-    def _server_application(self, host: Host, server: Server, record: Peer) -> Application:
+    def _application(self, host: Host, server: Server, record: Peer) -> Application:
         if server.kind in ("https", "http"):
             return HttpServer(
                 record,
@@ -74,36 +88,70 @@ class Endpoints:
             )
         return Talker(record, server.greeting.encode(), server.echo, server.delay_ms)
 
-    # Clients ----------------------------------------------------------------------------
 
-    def _start(self, host: Host, client: Client) -> None:
-        context = self._tls.context(client) if self._tls and client.kind == "tls" else None
-        left = client.count
+class Visits:
+    """A client of the scenario: connects to the camera, again and again if told to."""
 
-        def call() -> None:
-            address = self._camera_address()
-            if address is None:  # it has none yet
-                host.call_at(host.now + client.retry_ms * MS, call)
-                return
-            record = self._record(client.name, "client", client.kind, client.port)
-            caller: Application = Caller(record, client.send.encode(), client.hold_ms, finished)
-            if self._tls and context:
-                caller = self._tls.layer(context, caller, record, client.server_name)
-            host.connect(address, client.port, caller, host.now)
+    def __init__(self, endpoints: Endpoints, host: Host, client: Client) -> None:
+        self._endpoints, self._host, self._client = endpoints, host, client
+        self._left = client.count
+        self._connect = {"tls": self._tls, "dtls": self._dtls, "tcp": self._tcp}[client.kind]()
+        host.call_at(client.start_ms * MS, self._call)
 
-        def finished(record: Peer) -> None:
-            nonlocal left
-            if record.opened_ns is None:  # nobody listens yet: not a visit, try again
-                self.peers.remove(record)
-                host.call_at(host.now + client.retry_ms * MS, call)
-                return
-            left -= 1
-            if left > 0:
-                host.call_at(host.now, call)
+    def _call(self) -> None:
+        address = self._endpoints.camera_address()
+        if address is None:  # it has none yet
+            self._call_again_later()
+            return
+        client = self._client
+        record = Peer(client.name, "client", client.kind, client.port)
+        self._endpoints.peers.append(record)
+        caller = Caller(record, client.send.encode(), client.hold_ms, self._finished)
+        self._connect(address, caller, record)
 
-        if left:
-            host.call_at(client.start_ms * MS, call)
+    def _finished(self, record: Peer) -> None:
+        if record.opened_ns is None:  # nobody listens yet: not a visit
+            self._endpoints.peers.remove(record)
+            self._call_again_later()
+            return
+        self._left -= 1
+        if self._left > 0:
+            self._host.call_at(self._host.now, self._call)
 
-    def _record(self, name: str, role: str, kind: str, port: int) -> Peer:
-        self.peers.append(Peer(name, "server" if role == "server" else "client", kind, port))
-        return self.peers[-1]
+    def _call_again_later(self) -> None:
+        self._host.call_at(self._host.now + self._client.retry_ms * MS, self._call)
+
+    # How to connect: by kind ------------------------------------------------------------
+
+    def _tcp(self) -> Callable[[IPv4Address, Application, Peer], None]:
+        def connect(address: IPv4Address, application: Application, record: Peer) -> None:
+            self._host.connect(address, record.port, application, self._host.now)
+
+        return connect
+
+    def _tls(self) -> Callable[[IPv4Address, Application, Peer], None]:
+        tls, context = self._endpoints.tls, self._endpoints.tls.context(self._client)
+
+        def connect(address: IPv4Address, application: Application, record: Peer) -> None:
+            layer = tls.layer(context, application, record, self._client.server_name)
+            self._host.connect(address, record.port, layer, self._host.now)
+
+        return connect
+
+    def _dtls(self) -> Callable[[IPv4Address, Application, Peer], None]:
+        context, host = self._endpoints.dtls.context(self._client), self._host
+
+        def connect(address: IPv4Address, application: Application, record: Peer) -> None:
+            peer = address, record.port
+            name = self._client.server_name
+            visit = DtlsClient(host, context, peer, application, record, server_name=name)
+
+            def check_answer() -> None:
+                if record.opened_ns is None:
+                    visit.give_up("no answer")
+
+            # UDP tells of nobody there by silence only.
+            host.call_at(host.now + self._client.retry_ms * MS, check_answer)
+            host.call_at(host.now + _DTLS_PATIENCE, partial(visit.give_up, "handshake timed out"))
+
+        return connect

@@ -14,7 +14,7 @@ from netsim.dissect import dissect, find
 from netsim.errors import WireError
 from netsim.host import BROADCAST
 from netsim.sequence import Reassembly, before, plus
-from netsim.tls_records import Records
+from netsim.tls_records import Records, dtls_records
 from netsim.wire import Datagram, Flag, Packet, Segment
 
 _DHCP = ["", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "RELEASE", "INFORM"]
@@ -158,6 +158,8 @@ def _datagram(datagram: Datagram) -> tuple[str, str]:
         message = dissect(NTPHeader, datagram.payload[:48])
         if message is not None and len(datagram.payload) >= 48:
             text = {3: "request", 4: "response"}.get(message.mode, "")
+    elif records := dtls_records(datagram.payload):
+        protocol, text = "DTLS", ", ".join(records)
     if text:
         return protocol, f"{protocol} {text}"
     return "UDP", f"UDP {ports[0]} > {ports[1]}, {len(datagram.payload)} bytes"

@@ -108,6 +108,18 @@ class Host:
         """Let `service` answer datagrams to `port`."""
         self._services[port] = service
 
+    def bind(self, service: Service) -> int:
+        """Let `service` answer datagrams to a free port; the port."""
+        while (port := self._ephemeral) in self._services:
+            self._next_port()
+        self._next_port()
+        self.udp(port, service)
+        return port
+
+    def release(self, port: int) -> None:
+        """Stop answering datagrams to `port`."""
+        self._services.pop(port, None)
+
     def listen(self, port: int, factory: Callable[[], Application]) -> None:
         """Accept connections to `port`; `factory` makes the application of each."""
         self._listeners[port] = factory

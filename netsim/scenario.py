@@ -17,11 +17,12 @@ from netsim.errors import ScenarioError, UserError
 from netsim.schema import Count, Mac, Port, Problem
 from netsim.toml_lines import key_lines, line_of
 
-Kind = Literal["https", "http", "tls", "tcp", "ntp"]
-ClientKind = Literal["tls", "tcp"]
+Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
+ClientKind = Literal["tls", "dtls", "tcp"]
 KeyKind = Literal["P-256", "P-384", "RSA-2048", "RSA-4096", "Ed25519"]
 Version = Literal["TLSv1.2", "TLSv1.3"]
-DEFAULT_PORTS = {"https": 443, "http": 80, "tls": 8443, "tcp": 7, "ntp": 123}
+DEFAULT_PORTS = {"https": 443, "http": 80, "tls": 8443, "dtls": 5684, "tcp": 7, "ntp": 123}
+SECURED = ("https", "tls", "dtls")  # kinds that need a certificate
 _SUBNET = IPv4Network("192.168.1.0/24")
 PACKAGED = Path(__file__).parent / "scenarios"
 
@@ -153,12 +154,6 @@ class Scenario:
         """The same world with other random numbers and keys."""
         return replace(self, seed=seed)
 
-    @property
-    def uses_tls(self) -> bool:
-        """Some peer speaks TLS."""
-        kinds = {s.kind for s in self.servers} | {c.kind for c in self.clients}
-        return not kinds.isdisjoint({"https", "tls"})
-
 
 def load(path: Path | str) -> Scenario:
     """Read a scenario file; raises ScenarioError."""
@@ -232,7 +227,7 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
     for number, server in enumerate(scenario.servers):
         path = ("server", number)
         yield from _check_references(scenario, path, server)
-        if server.kind in ("https", "tls") and server.certificate is None:
+        if server.kind in SECURED and server.certificate is None:
             yield Problem(path, "certificate is missing, add certificate = ...")
         if server.address == scenario.network.gateway:
             yield Problem((*path, "address"), "is the gateway's, choose another")

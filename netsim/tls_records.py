@@ -8,6 +8,7 @@ _MESSAGES = {
     0: "HelloRequest",
     1: "ClientHello",
     2: "ServerHello",
+    3: "HelloVerifyRequest",
     4: "NewSessionTicket",
     8: "EncryptedExtensions",
     11: "Certificate",
@@ -95,6 +96,25 @@ class Records:
             name = _MESSAGES.get(message[0], f"handshake message {message[0]}")
             host = server_name(message) if message[0] == 1 else ""
             yield f"TLS {name} {host}".rstrip()
+
+
+def dtls_records(datagram: bytes) -> list[str]:
+    """What a datagram of DTLS (RFC 6347) holds; nothing if it is none."""
+    told = []
+    while len(datagram) >= 13 and datagram[1:2] == b"\xfe" and datagram[0] in range(20, 24):
+        epoch, size = int.from_bytes(datagram[3:5], "big"), int.from_bytes(datagram[11:13], "big")
+        kind, body, datagram = datagram[0], datagram[13 : 13 + size], datagram[13 + size :]
+        if kind == _CHANGE_CIPHER_SPEC:
+            told.append("ChangeCipherSpec")
+        elif kind == _DATA:
+            told.append(f"data, {size} bytes")
+        elif kind == _HANDSHAKE:
+            told.append(_MESSAGES.get(body[0], "?") if body and not epoch else "Finished")
+        elif epoch or len(body) != 2:
+            told.append("alert, encrypted")
+        else:
+            told.append(f"alert, {_ALERTS.get(body[1], body[1])}")
+    return told
 
 
 def server_name(hello: bytes) -> str:

@@ -1,0 +1,184 @@
+"""DTLS peers in both roles, against a plain pyOpenSSL connection."""
+
+import shutil
+import subprocess
+from contextlib import suppress
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from station import Station, lease
+
+import netsim
+from netsim.certificates import Authority
+from netsim.host import Host
+from netsim.rto import SECOND
+from netsim.tls_records import dtls_records
+from netsim.wire import Datagram, Packet
+
+ECHO = IPv4Address("192.168.1.9")
+WORLD = """
+[certificates.ca]
+ca = true
+[certificates.echo]
+issuer = "ca"
+names = ["echo.local"]
+[certificates.camera]
+issuer = "ca"
+not_before = 2026-06-01T00:00:00Z
+not_after = 2026-07-01T00:00:00Z
+"""
+SERVER = """
+[[server]]
+kind = "dtls"
+name = "echo.local"
+address = "192.168.1.9"
+certificate = "echo"
+"""
+CLIENT = """
+[[client]]
+kind = "dtls"
+name = "pc"
+address = "192.168.1.50"
+port = 5000
+start_ms = 0
+send = "hi"
+verify = "ca"
+count = 2
+"""
+
+
+class PlainDtls:
+    """A service that runs one pyOpenSSL connection, record by record."""
+
+    def __init__(self, context: SSL.Context, text: bytes = b"") -> None:
+        self.ssl = SSL.Connection(context, None)
+        self.ssl.set_ciphertext_mtu(1400)
+        self.text, self.got = text, b""
+        self.ready, self.error, self.closed = False, None, False
+
+    def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
+        self.ssl.bio_write(datagram.payload)
+        self.pump(host, packet.source, datagram.source_port, datagram.destination_port)
+
+    def pump(self, host: Host, address: IPv4Address, port: int, own: int) -> None:
+        try:
+            if not self.ready:
+                self.ssl.do_handshake()
+                self.ready = True
+                self.ssl.send(self.text)
+            while True:
+                self.got += self.ssl.recv(4096)
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.closed = True
+        except SSL.Error as error:
+            self.error = error
+        with suppress(SSL.WantReadError):
+            host.send_udp((address, port), own, self.ssl.bio_read(65536))
+
+
+def client_context(made: Authority) -> SSL.Context:
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_options(SSL.OP_NO_QUERY_MTU)
+    store = context.get_cert_store()
+    assert store is not None
+    store.add_cert(X509.from_cryptography(made["ca"].x509))
+    context.set_verify(SSL.VERIFY_PEER)
+    return context
+
+
+def visit(world: netsim.Scenario, capture: Path | None = None) -> tuple[PlainDtls, netsim.Network]:
+    with netsim.build(world, capture) as network:
+        station = Station(network)
+        client = PlainDtls(client_context(Authority(world)), b"ping")
+        client.ssl.set_connect_state()
+        station.host.udp(6000, client)
+        client.pump(station.host, ECHO, 5684, 6000)
+        station.run(5 * SECOND)
+    return client, network
+
+
+def test_server_echoes_after_a_cookie() -> None:
+    client, network = visit(netsim.scenario.loads(WORLD + SERVER + 'greeting = "hello "\n'))
+    assert client.got == b"hello ping"
+    [peer] = network.peers
+    assert (peer.version, peer.received, peer.error) == ("DTLSv1.2", b"ping", None)
+    told = [e.text for e in network.events if e.protocol == "DTLS"]
+    assert told[:3] == ["DTLS ClientHello", "DTLS HelloVerifyRequest", "DTLS ClientHello"]
+    assert told[3].startswith("DTLS ServerHello, Certificate")
+
+
+def test_server_that_only_greets_closes() -> None:
+    client, _ = visit(netsim.scenario.loads(WORLD + SERVER + 'greeting = "x"\necho = false\n'))
+    assert client.got == b"x" and client.closed
+
+
+def test_wrong_cookie_gets_no_session() -> None:
+    with netsim.build(netsim.scenario.loads(WORLD + SERVER)) as network:
+        station = Station(network)
+        hello = bytes.fromhex("16feff0000000000000000002f010000230000000000000023fefd")
+        hello += bytes(32) + b"\0\0\0\0\2\0\x2f\1\0"
+        hello = hello[:11] + (len(hello) - 13).to_bytes(2, "big") + hello[13:]
+        size = (len(hello) - 25).to_bytes(3, "big")
+        hello = hello[:14] + size + hello[17:22] + size + hello[25:]
+        for _ in range(3):
+            answers = station.ask_udp(str(ECHO), 5684, hello)
+            assert dtls_records(answers[-1]) == ["HelloVerifyRequest"]
+        assert network.peers == []
+
+
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_tshark_decrypts_dtls(tmp_path: Path) -> None:
+    capture = tmp_path / "net.pcapng"
+    visit(netsim.scenario.loads(WORLD + SERVER), capture)
+    run = ["tshark", "-r", str(capture), "-V"]  # takes port 5684 for CoAP over DTLS
+    out = subprocess.run(run, capture_output=True, check=True, text=True).stdout
+    assert "Decrypted DTLS (4 bytes)" in out or "Constrained Application Protocol" in out
+    assert "Handshake Protocol: Finished" in out
+
+
+@pytest.mark.parametrize(
+    ("time", "error"),
+    [("2026-06-15T12:00:00Z", None), ("2027-01-01T00:00:00Z", "certificate verify failed")],
+)
+def test_client_visits_and_judges_by_the_scenarios_time(time: str, error: str | None) -> None:
+    world = netsim.scenario.loads(f"time = {time}\n" + WORLD + CLIENT)
+    made = Authority(world)
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_options(SSL.OP_NO_QUERY_MTU)
+    context.use_certificate(made["camera"].x509)
+    context.use_privatekey(made["camera"].key)
+    servers: dict[int, PlainDtls] = {}
+
+    class Accepting:
+        def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
+            if datagram.source_port not in servers:
+                servers[datagram.source_port] = PlainDtls(context, b"bye")
+                servers[datagram.source_port].ssl.set_accept_state()
+            session = servers[datagram.source_port]
+            session.datagram(host, packet, datagram)
+            if session.got:
+                with suppress(SSL.WantReadError):
+                    session.ssl.shutdown()
+                session.pump(host, packet.source, datagram.source_port, 5000)
+
+    with netsim.build(world) as network:
+        station = Station(network)
+        lease(station)
+        station.run(2 * SECOND)  # nobody answers yet
+        assert [p for p in network.peers if p.opened_ns] == []
+        station.host.udp(5000, Accepting())
+        station.run(5 * SECOND)
+        visits = [p for p in network.peers if p.opened_ns]
+    assert [p.error for p in visits] == [error] * 2
+    assert [p.verified for p in visits] == [error is None] * 2
+    assert [s.got for s in servers.values()] == [b"hi" if error is None else b""] * 2
+
+
+def test_records_of_damaged_datagrams() -> None:
+    assert dtls_records(b"") == dtls_records(b"\x16\xfe\xfd") == []
+    assert dtls_records(b"\x15\xfe\xfd" + bytes(8) + b"\0\2\2\x28") == ["alert, handshake_failure"]

@@ -170,7 +170,7 @@ void eth_process_rx(void) {
             break;
         }
         if ((status & (RDES3_FD_LD | RDES3_ES)) == RDES3_FD_LD) {
-            uint32_t size = (status & RDES3_PL) - 0; // ACS and CST strip the CRC
+            uint32_t size = status & RDES3_PL; // without the CRC: ACS and CST
             struct pbuf *p = pbuf_alloc(PBUF_RAW, size, PBUF_POOL);
             if (p != NULL) {
                 pbuf_take(p, dma.rx_buffer[i], size);

@@ -1,5 +1,6 @@
 // Time, the tick, PendSV, entropy and the calendar.
 
+#include <string.h>
 #include <time.h>
 
 #include "board.h"
@@ -54,8 +55,9 @@ void mp_hal_delay_us(mp_uint_t us) {
 
 void mp_hal_delay_ms(mp_uint_t ms) {
     mp_uint_t start = milliseconds;
-    while (milliseconds - start < ms) {
-        mp_event_wait_ms(ms - (milliseconds - start));
+    // one tick more: the first one may be nearly over
+    while (milliseconds - start <= ms) {
+        mp_event_wait_ms(ms + 1 - (milliseconds - start));
     }
 }
 
@@ -93,11 +95,9 @@ uint32_t rng_get(void) {
 int mbedtls_hardware_poll(void *data, unsigned char *output, size_t len, size_t *olen) {
     (void)data;
     *olen = len;
-    for (uint32_t word = 0; len--; word >>= 8) {
-        if ((len & 3) == 3 || !word) {
-            word = rng_get();
-        }
-        *output++ = word;
+    for (size_t i = 0; i < len; i += 4) {
+        uint32_t word = rng_get();
+        memcpy(output + i, &word, MIN(4, len - i));
     }
     return 0;
 }

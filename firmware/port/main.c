@@ -19,6 +19,7 @@ extern uint8_t _heap_start, _heap_end, _sstack, _estack;
 void ticks_init(void);
 void rng_init(void);
 void flash_init(void);
+void machine_uart_deinit_all(void);
 
 uint32_t reset_flags;
 
@@ -55,6 +56,7 @@ int main(void) {
         }
     soft_reset:
         mp_printf(&mp_plat_print, "MPY: soft reboot\n");
+        machine_uart_deinit_all();
         mod_network_deinit();
         gc_sweep_all();
         mp_deinit();

@@ -10,6 +10,7 @@ void Reset_Handler(void);
 void SysTick_Handler(void);
 void PendSV_Handler(void);
 void FLASH_IRQHandler(void);
+void USART1_IRQHandler(void);
 void USART3_IRQHandler(void);
 void ETH_IRQHandler(void);
 void Fault_Handler(void);
@@ -29,6 +30,7 @@ __attribute__((section(".isr_vector"), used)) static const vector_t vectors[16 +
     [15] = SysTick_Handler,
     [16 ... 165] = Default_Handler,
     [16 + FLASH_IRQn] = FLASH_IRQHandler,
+    [16 + USART1_IRQn] = USART1_IRQHandler,
     [16 + USART3_IRQn] = USART3_IRQHandler,
     [16 + ETH_IRQn] = ETH_IRQHandler,
 };

@@ -10,14 +10,15 @@
 static uint8_t console_storage[1024];
 static ringbuf_t console_ring = {console_storage, sizeof(console_storage), 0, 0};
 
-void uart_init(uint32_t base, uint32_t baudrate) {
+// `format` is what CR1 says of word length and parity.
+void uart_init(uint32_t base, uint32_t baudrate, uint32_t format) {
     USART_CR1(base) = 0;
     USART_BRR(base) = (APB_HZ + baudrate / 2) / baudrate;
     USART_ICR(base) = USART_ICR_ERRORS;
-    USART_CR1(base) = USART_CR1_FIFOEN | USART_CR1_RXNEIE | USART_CR1_TE | USART_CR1_RE | USART_CR1_UE;
+    USART_CR1(base) = USART_CR1_FIFOEN | USART_CR1_RXNEIE | USART_CR1_TE | USART_CR1_RE | USART_CR1_UE | format;
 }
 
-static void uart_put(uint32_t base, uint8_t byte) {
+void uart_put(uint32_t base, uint8_t byte) {
     while (!(USART_ISR(base) & USART_ISR_TXE)) {
     }
     USART_TDR(base) = byte;
@@ -28,7 +29,7 @@ void console_init(void) {
     RCC_AHB4ENR |= 1u << 3; // GPIOD
     modify(&GPIO_AFR(3, 8), 0xFFu, 0x77u); // PD8 TX, PD9 RX: AF7
     modify(&GPIO_MODER(3), 0xFu << 16, 0xAu << 16);
-    uart_init(USART3_BASE, 115200);
+    uart_init(USART3_BASE, 115200, 0);
     NVIC_SetPriority(USART3_IRQn, IRQ_PRI_UART >> 4);
     NVIC_EnableIRQ(USART3_IRQn);
 }

@@ -6,14 +6,14 @@ import heapq
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Protocol, TypeVar
 
 from omvsim.engine import EXCEPTIONS, Fault, Stop, Unmodelled
 from omvsim.engine.unicorn import Core
 from omvsim.errors import UserError
-from omvsim.peripherals.base import BusError, Component
+from omvsim.peripherals.base import COLD_RTC, BusError, Component
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth import Eth
 from omvsim.peripherals.flash import Flash
@@ -56,7 +56,7 @@ class Machine:
         self.core = core
         self.frequency = 1_000_000  # core clocks a second; the board tells
         self.random = random.Random(seed)
-        self.rtc_start = rtc_start
+        self.rtc_start = rtc_start.astimezone(UTC).replace(tzinfo=None)
         self.reset_reason: str | None = None
         self.messages: list[tuple[int, str]] = []
         self._events: list[Event] = []
@@ -129,7 +129,7 @@ class Embedded:
         image: Image,
         *,
         seed: int = 1,
-        rtc_start: datetime = datetime(2000, 1, 1),
+        rtc_start: datetime = COLD_RTC.replace(tzinfo=UTC),
         console: str = "usart3",
     ) -> None:
         self.version = f"unicorn {version('unicorn')}"

@@ -1,0 +1,69 @@
+"""The folder that a run leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import netsim
+from omvsim.engine import Fault, Unmodelled
+from omvsim.errors import UserError
+
+
+@dataclass
+class Result:
+    """What a run was and how it ended."""
+
+    script: str
+    image: str
+    image_sha256: str
+    board: str
+    scenario: str
+    scenario_text: str
+    seed: int
+    engine: str
+    engine_version: str
+    started: str
+    outcome: str = "running"
+    exit_code: int | None = None
+    detail: str = ""
+    virtual_ns: int = 0
+    instructions: int = 0
+    host_seconds: float = 0.0
+    frames_sent: int = 0
+    frames_received: int = 0
+    fault: Fault | None = None
+    unmodelled: list[Unmodelled] = field(default_factory=list)
+
+
+class Evidence:
+    """Written as it happens: a run that is killed leaves files that open."""
+
+    def __init__(self, folder: Path, result: Result) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._console = (folder / "console.log").open("wb")
+        except OSError as error:
+            raise UserError(f"{folder}: {error.strerror}: choose another --out") from None
+        self.capture = folder / "net.pcapng"
+        self._write(result)
+
+    def console(self, data: bytes, now: int) -> None:
+        self._console.write(data)
+        self._console.flush()
+
+    def event(self, event: netsim.Event) -> None:
+        pass
+
+    def finish(self, result: Result) -> None:
+        self._console.close()
+        self._write(result)
+
+    def _write(self, result: Result) -> None:
+        text = json.dumps({"schema": 1, **dataclasses.asdict(result)}, indent=2) + "\n"
+        partial = self.folder / "result.json.partial"
+        partial.write_text(text)
+        partial.rename(self.folder / "result.json")

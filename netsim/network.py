@@ -36,6 +36,7 @@ class Network:
         self._now = 0
         self._link = scenario.camera.link
         self._address: IPv4Address | None = None  # that the camera has used last
+        self._mac = bytes(6)  # likewise
         self._to_camera: list[bytes] = []
         self._switch = Switch(cable)
         self._switch.attach(CAMERA)
@@ -65,6 +66,7 @@ class Network:
         if self._capture:
             self._capture.sent(frame, self._now)
         self._switch.send(CAMERA, frame, self._now)
+        self._mac = frame[6:12]
         if frame[12:14] == b"\x08\x00" and len(frame) >= 34 and any(frame[26:30]):
             self._address = IPv4Address(frame[26:30])
 
@@ -88,8 +90,7 @@ class Network:
     @property
     def camera_address(self) -> IPv4Address | None:
         """The camera's address: by its lease, else as last seen."""
-        mac = bytes.fromhex(self.scenario.camera.mac.replace(":", ""))
-        return self._dhcp.address_of(mac) or self._address
+        return self._dhcp.address_of(self._mac) or self._address
 
     def ping(
         self, address: IPv4Address | str, now: int, host: str = GATEWAY, size: int = 32

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from netsim.application import Application
 from netsim.certificates import Authority
 from netsim.dtls import Dtls, DtlsClient, DtlsServer
+from netsim.errors import UserError
 from netsim.host import Host
 from netsim.ntp import NtpServer
 from netsim.peers import Caller, HttpServer, Peer, Talker
@@ -38,11 +39,11 @@ class Endpoints:
         self._scenario, self._tell, self._secrets = scenario, tell, secrets
         self.camera_address = camera_address
         self._authority = Authority(scenario)
-        for server in scenario.servers:
-            self._serve(hosts[server.name], server)
-        for client in scenario.clients:
-            if client.count:
-                Visits(self, hosts[client.name], client)
+        try:
+            self._start(hosts)
+        except UserError:
+            self.close()
+            raise
 
     @cached_property
     def tls(self) -> Tls:
@@ -58,6 +59,13 @@ class Endpoints:
         """Remove what OpenSSL needed on disk."""
         if "tls" in self.__dict__:
             self.tls.key_log.close()
+
+    def _start(self, hosts: Mapping[str, Host]) -> None:
+        for server in self._scenario.servers:
+            self._serve(hosts[server.name], server)
+        for client in self._scenario.clients:
+            if client.count:
+                Visits(self, hosts[client.name], client)
 
     def _serve(self, host: Host, server: Server) -> None:
         port = server.listening_port

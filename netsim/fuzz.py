@@ -34,7 +34,7 @@ def mutations(
         if choice < 0.1:
             frame = _noise(dice, target_mac)
         else:
-            frame = _damage(dice, dice.choice(models), models)
+            frame = damaged(dice, dice.choice(models), models)
             if choice < 0.55:
                 frame = with_checksums(frame)
         yield frame[:_LONGEST].ljust(14, b"\0")
@@ -89,8 +89,8 @@ def _noise(dice: random.Random, mac: bytes) -> bytes:
     return data if dice.random() < 0.2 else mac + data[6:12] + kind + data[14:]
 
 
-def _damage(dice: random.Random, frame: bytes, models: list[bytes]) -> bytes:
-    """A frame changed in one to four ways."""
+def damaged(dice: random.Random, frame: bytes, others: list[bytes]) -> bytes:
+    """A frame changed in one to four ways; `others` lend their ends to it."""
     data = bytearray(frame)
     for _ in range(dice.randrange(1, 5)):
         at = dice.randrange(14, max(15, len(data)))
@@ -106,7 +106,7 @@ def _damage(dice: random.Random, frame: bytes, models: list[bytes]) -> bytes:
         elif way == 4:
             data[at : at + 4] = dice.randbytes(4)
         else:  # the rest of another frame
-            data[at:] = dice.choice(models)[at:]
+            data[at:] = dice.choice(others)[at:]
     return bytes(data)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from netsim import dhcp, dns
 from netsim.capture import Capture
 from netsim.endpoints import Endpoints
+from netsim.errors import UserError
 from netsim.ethernet import Interface
 from netsim.events import Event, Observer
 from netsim.host import Host, Ping
@@ -46,14 +47,19 @@ class Network:
         self._start_gateway()
         names = {host.address: host.name for host in self.hosts.values()}
         self._observer = Observer(names, self._tell)
-        self._endpoints = Endpoints(
-            scenario,
-            self.hosts,
-            tell=self._tell_http,
-            secrets=self._secrets,
-            camera_address=lambda: self.camera_address,
-        )
         self._capture = Capture(capture, scenario.time, hold) if capture else None
+        try:
+            self._endpoints = Endpoints(
+                scenario,
+                self.hosts,
+                tell=self._tell_http,
+                secrets=self._secrets,
+                camera_address=lambda: self.camera_address,
+            )
+        except UserError:
+            if self._capture:
+                self._capture.close()
+            raise
 
     # Port -------------------------------------------------------------------------------
 

@@ -74,6 +74,7 @@ MSS = 1460  # Ethernet's 1500 less two headers
 DEFAULT_MSS = 536  # RFC 9293 section 3.7.1, when the peer names none
 BUFFER = 0xFFFF  # receive buffer; the largest window without scaling
 MSL = 30 * SECOND  # the RFC's two minutes hold ports longer than any host does
+CHALLENGE_INTERVAL = SECOND // 2
 SYN_RETRIES, DATA_RETRIES = 6, 10
 
 
@@ -99,6 +100,7 @@ class Connection:
         self._early = Reassembly()
         self._early_fin: int | None = None
         self._ack_due = False
+        self._next_challenge = 0
         self._replies: list[Segment] = []
         self._congestion = Reno(DEFAULT_MSS)
         self._rto = Rto()
@@ -170,10 +172,10 @@ class Connection:
             if segment.seq == self.rcv_nxt:
                 self._end("refused" if self.state is State.SYN_RECEIVED else "reset by peer")
             else:
-                self._ack_due = True  # challenge ACK
+                self._challenge(segment, now)
             return
         if segment.flags & Flag.SYN:
-            self._ack_due = True  # challenge ACK
+            self._challenge(segment, now)
             return
         if segment.flags & Flag.ACK and self._take_ack(segment, now):
             self._take_payload(segment)
@@ -226,10 +228,17 @@ class Connection:
             return
         if self.state is State.TIME_WAIT and segment.flags & Flag.FIN:
             self._timer = now + 2 * MSL
-        self._ack_due = True
+        self._challenge(segment, now)
         # A probe of a closed window still carries an acknowledgement that counts.
         if segment.flags & Flag.ACK and segment.seq == self.rcv_nxt:
             self._take_ack(segment, now)
+
+    def _challenge(self, segment: Segment, now: int) -> None:
+        """Answer a segment out of place. Two ends that disagree could go on with empty ACKs
+        for ever, so those are answered now and then only (RFC 5961 section 7)."""
+        if segment.length or now >= self._next_challenge:
+            self._ack_due = True
+            self._next_challenge = now + CHALLENGE_INTERVAL
 
     def _take_ack(self, segment: Segment, now: int) -> bool:
         """Use the acknowledgement; False if the segment must not be looked at further."""
@@ -238,7 +247,7 @@ class Connection:
             if self.state is State.SYN_RECEIVED:
                 self._replies.append(self._segment(ack, Flag.RST))
             else:
-                self._ack_due = True
+                self._challenge(segment, now)
             return False
         if self.state in SYN_STATES:
             if not before(self.snd_una, ack):

@@ -11,10 +11,12 @@ from netsim.errors import UserError
 from netsim.openssl_random import Randomness
 from netsim.peers import Peer
 from netsim.scenario import Client, Server
+from netsim.tls_records import server_name
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 # OpenSSL's own default, spelled out: Python builds differ in theirs.
 _CIPHERS = "DEFAULT:!aNULL:!eNULL"
+_HELLO_KEPT = 4096  # bytes of a client's first words
 
 
 class KeyLog:
@@ -104,6 +106,7 @@ class TlsLayer(Application):
         self._tls, self._application, self._record = tls, application, record
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._below: Stream
+        self._hello = b""  # what the client said first
         self._ready = self._ended = self._broken = False
         with tls.randomness:
             self._ssl = context.wrap_bio(
@@ -123,6 +126,10 @@ class TlsLayer(Application):
 
     def received(self, stream: Stream, data: bytes) -> None:
         """Records from the peer."""
+        if self._record.role == "server" and not self._ready:
+            # OpenSSL's own callback complains on stderr about names that are not ASCII.
+            self._hello += data[: _HELLO_KEPT - len(self._hello)]
+            self._record.server_name = server_name(self._hello[5:]) or None
         self._incoming.write(data)
         self._pump()
 
@@ -187,8 +194,6 @@ class TlsLayer(Application):
         """Let OpenSSL work on what has arrived."""
         try:
             if not self._ready and not self._broken:
-                if self._ssl.server_side:  # one callback per context, so set it each time
-                    self._ssl.context.sni_callback = self._note_server_name
                 with self._tls.randomness:
                     self._ssl.do_handshake()
                 self._secured()
@@ -236,11 +241,6 @@ class TlsLayer(Application):
         self._tls.key_log.pump()
         if data := self._outgoing.read():
             self._below.write(data)
-
-    def _note_server_name(
-        self, _object: ssl.SSLObject, name: str | None, _context: ssl.SSLContext
-    ) -> None:
-        self._record.server_name = name
 
 
 def _describe(error: ssl.SSLError) -> str:

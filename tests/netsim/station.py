@@ -2,6 +2,7 @@
 
 import random
 import ssl
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from ipaddress import IPv4Address
 
@@ -18,6 +19,7 @@ from netsim.rto import SECOND
 from netsim.wire import Datagram
 from netsim.wire import Packet as IpPacket
 
+OpenNetwork = Callable[..., Network]
 MAC = "02:4f:4d:56:00:01"
 ADDRESS = IPv4Address("192.168.1.100")
 

@@ -1,5 +1,6 @@
 """Nothing that arrives may break a host, and afterwards it still answers."""
 
+import random
 from ipaddress import IPv4Address
 
 import pytest
@@ -8,11 +9,12 @@ from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
-from station import Station, lease
-from test_network import WEB
+from station import SslClient, Station, lease
+from test_network import GET, WEB, context
 
 import netsim
-from netsim.fuzz import mutations, with_checksums
+from netsim.ethernet import Interface
+from netsim.fuzz import damaged, mutations, with_checksums
 from netsim.rto import SECOND
 
 GATEWAY_MAC = b"\x02\x00" + IPv4Address("192.168.1.1").packed
@@ -58,6 +60,40 @@ def test_hosts_survive() -> None:
             ping = station.host.ping(IPv4Address(host), station.now)
             station.run(5 * SECOND)
             assert ping.reply_ns is not None
+
+
+class Damaging(Interface):
+    """Sends a damaged copy, with right checksums, in front of every second frame."""
+
+    dice = random.Random(11)
+
+    def advance(self, now: int) -> list[bytes]:
+        out = []
+        for frame in super().advance(now):
+            if self.dice.random() < 0.5:
+                out.append(with_checksums(damaged(self.dice, frame, [frame[::-1]])))
+            out.append(frame)
+        return out
+
+
+def test_live_connections_survive_damaged_copies() -> None:
+    world = netsim.scenario.default()
+    with netsim.build(world) as network:
+        station = Station(network)
+        station.port.__class__ = Damaging
+        lease(station)
+        for _ in range(150):
+            client = SslClient(context(world), "example.com", GET)
+            station.host.connect(WEB, 443, client, station.now)
+            station.run(SECOND)
+        clean = Station(network)
+        clean.now = station.now
+        client = SslClient(context(world), "example.com", GET)
+        clean.host.connect(WEB, 443, client, clean.now)
+        clean.run(5 * SECOND)
+    assert b"Example Domain" in client.got
+    errors = {p.error for p in network.peers}
+    assert len(errors) > 3  # the copies did get through to TCP and TLS
 
 
 @settings(max_examples=200, deadline=None)

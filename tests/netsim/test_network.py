@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR
-from station import ADDRESS, Collector, SslClient, Station, lease
+from station import ADDRESS, Collector, OpenNetwork, SslClient, Station, lease
 
 import netsim
 from netsim.openssl_random import Randomness
@@ -145,19 +145,20 @@ def test_tshark_decrypts_the_capture(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
-def test_a_killed_run_leaves_a_capture_that_opens(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_a_capture_that_opens(
+    open_network: OpenNetwork, tmp_path: Path
+) -> None:
     capture = tmp_path / "net.pcapng"
-    network = netsim.build(netsim.scenario.default(), capture)
+    network = open_network(netsim.scenario.default(), capture)
     station = Station(network)
     lease(station)
     run = ["tshark", "-r", str(capture)]  # not closed, as after a kill
     result = subprocess.run(run, capture_output=True, check=True, text=True)
     assert result.stdout.count("DHCP") == 4
-    network.close()
 
 
-def test_unknown_addresses_are_unreachable() -> None:
-    network = netsim.build(netsim.scenario.default())
+def test_unknown_addresses_are_unreachable(open_network: OpenNetwork) -> None:
+    network = open_network(netsim.scenario.default())
     station = Station(network)
     collector = Collector()
     station.host.connect(IPv4Address("8.8.8.8"), 80, collector, 0)
@@ -168,8 +169,8 @@ def test_unknown_addresses_are_unreachable() -> None:
     assert collector.events == ["lost refused"]
 
 
-def test_ping_both_ways() -> None:
-    network = netsim.build(netsim.scenario.default())
+def test_ping_both_ways(open_network: OpenNetwork) -> None:
+    network = open_network(netsim.scenario.default())
     station = Station(network)
     there = station.host.ping(IPv4Address("192.168.1.1"), 0)
     far = station.host.ping(WEB, 0, size=4000)  # fragments
@@ -183,8 +184,8 @@ def test_ping_both_ways() -> None:
     assert far.reply_ns > there.reply_ns + 4000 * 80
 
 
-def test_without_link_nothing_passes() -> None:
-    network = netsim.build(netsim.scenario.default())
+def test_without_link_nothing_passes(open_network: OpenNetwork) -> None:
+    network = open_network(netsim.scenario.default())
     station = Station(network)
     network.set_link(False, 0)
     ping = station.host.ping(IPv4Address("192.168.1.1"), 0)
@@ -236,10 +237,10 @@ hold_ms = 50
 """
 
 
-def test_clients_come_to_a_tls_server(tmp_path: Path) -> None:
+def test_clients_come_to_a_tls_server(open_network: OpenNetwork, tmp_path: Path) -> None:
     world = netsim.scenario.loads(CLIENTS)
     made = netsim.certificates.Authority(world)
-    network = netsim.build(world)
+    network = open_network(world)
     station = Station(network)
     lease(station)
     station.run(SECOND)  # nobody listens yet
@@ -269,13 +270,13 @@ def test_clients_come_to_a_tls_server(tmp_path: Path) -> None:
     assert network.peers[0].certificate == made["camera"].der
 
 
-def test_bulk_over_tcp_is_fast() -> None:
+def test_bulk_over_tcp_is_fast(open_network: OpenNetwork) -> None:
     text = "x" * (1 << 20)
     world = netsim.scenario.loads(
         '[[server]]\nkind = "tcp"\nname = "bulk"\naddress = "192.168.1.9"\nport = 9\n'
         f'echo = false\ngreeting = "{text}"\n'
     )
-    network = netsim.build(world)
+    network = open_network(world)
     station = Station(network)
     collector = Collector()
     station.host.connect(IPv4Address("192.168.1.9"), 9, collector, 0)

@@ -1,5 +1,6 @@
 """DHCP, DNS, NTP and HTTP as scapy and the RFCs see them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
@@ -32,8 +33,9 @@ delay_ms = 30
 
 
 @pytest.fixture
-def station() -> Station:
-    return Station(netsim.build(netsim.scenario.loads(WORLD)))
+def station() -> Iterator[Station]:
+    with netsim.build(netsim.scenario.loads(WORLD)) as network:
+        yield Station(network)
 
 
 def options(frame: bytes) -> dict[str, object]:

@@ -146,6 +146,16 @@ def test_syn_in_the_window_gets_a_challenge() -> None:
     assert connection.state is State.ESTABLISHED
 
 
+def test_ends_that_disagree_do_not_argue_for_ever() -> None:
+    connection = established()
+    old = segment(IRS - 5, ISS + 1, Flag.ACK)
+    answers = 0
+    for step in range(1000):
+        connection.receive(old, step * MS)
+        answers += len(connection.poll(step * MS))
+    assert answers == 2  # one each half second
+
+
 def test_lost_data_is_sent_again_with_back_off() -> None:
     connection = established()
     connection.send(b"hello")

@@ -53,6 +53,14 @@ class Certificate:
         return self._private_bytes(_DER, serialization.PrivateFormat.PKCS8)
 
     @property
+    def private_key(self) -> PrivateKey:
+        """The private key; raises UserError if it is not known."""
+        if self.key is None:
+            name = self.x509.subject.rfc4514_string()
+            raise UserError(f"certificate {name}: its private key is needed, add key_file = ...")
+        return self.key
+
+    @property
     def chain_pem(self) -> bytes:
         """This certificate and its intermediates, without the root: what a server sends."""
         return b"".join(certificate.pem for certificate in self.chain())
@@ -73,10 +81,7 @@ class Certificate:
     def _private_bytes(
         self, encoding: serialization.Encoding, form: serialization.PrivateFormat
     ) -> bytes:
-        if self.key is None:
-            name = self.x509.subject.rfc4514_string()
-            raise UserError(f"certificate {name}: its private key is needed, add key_file = ...")
-        return self.key.private_bytes(encoding, form, _OPEN)
+        return self.private_key.private_bytes(encoding, form, _OPEN)
 
 
 class Authority:

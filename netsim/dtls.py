@@ -268,8 +268,7 @@ def _cookie(connection: SSL.Connection) -> bytes:
 
 def _load_chain(context: SSL.Context, certificate: Certificate) -> None:
     first, *others = certificate.chain()
-    if first.key is not None:
-        context.use_privatekey(first.key)
+    context.use_privatekey(first.private_key)
     context.use_certificate(first.x509)
     for other in others:
         context.add_extra_chain_cert(other.x509)
@@ -278,4 +277,4 @@ def _load_chain(context: SSL.Context, certificate: Certificate) -> None:
 def _describe(error: SSL.Error) -> str:
     """OpenSSL's last reason, in its own words."""
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return reasons[-1][-1] if reasons else "connection lost"
+    return reasons[-1][-1].lower() if reasons else "connection lost"

@@ -219,20 +219,16 @@ def _check(scenario: Scenario) -> Iterator[Problem]:
         yield from _check_certificate(scenario, name, certificate)
     yield from _check_servers(scenario)
     for number, client in enumerate(scenario.clients):
-        yield from _check_references(scenario, ("client", number), client)
+        yield from _check_peer(scenario, ("client", number), client)
 
 
 def _check_servers(scenario: Scenario) -> Iterator[Problem]:
     taken: dict[tuple[IPv4Address, int], str] = {}
     for number, server in enumerate(scenario.servers):
         path = ("server", number)
-        yield from _check_references(scenario, path, server)
+        yield from _check_peer(scenario, path, server)
         if server.kind in SECURED and server.certificate is None:
             yield Problem(path, "certificate is missing, add certificate = ...")
-        if server.address == scenario.network.gateway:
-            yield Problem((*path, "address"), "is the gateway's, choose another")
-        if server.name in ("gateway", "camera"):
-            yield Problem((*path, "name"), f"{server.name} is taken, choose another")
         place = (server.address, server.listening_port)
         if place in taken:
             what = f"{taken[place]} has this address and port too, change one"
@@ -240,9 +236,16 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
         taken[place] = server.name
 
 
-def _check_references(
+def _check_peer(
     scenario: Scenario, path: tuple[str, int], peer: Server | Client
 ) -> Iterator[Problem]:
+    pool = scenario.dhcp
+    if peer.name in ("gateway", "camera"):
+        yield Problem((*path, "name"), f"{peer.name} is taken, choose another")
+    if peer.address == scenario.network.gateway:
+        yield Problem((*path, "address"), "is the gateway's, choose another")
+    if pool.enabled and pool.first <= peer.address <= pool.last:
+        yield Problem((*path, "address"), "lies in the DHCP server's pool, choose another")
     for key in ("certificate", "verify"):
         name = getattr(peer, key)
         if name is not None and name not in scenario.certificates:

@@ -151,11 +151,6 @@ class Connection:
         """Bytes that have arrived and that nobody has read."""
         return len(self._unread)
 
-    @property
-    def unacknowledged(self) -> int:
-        """Bytes queued that the peer has not acknowledged."""
-        return len(self._data)
-
     # Segments in: RFC 9293 section 3.10.7 -----------------------------------------------
 
     def receive(self, segment: Segment, now: int) -> None:

@@ -16,6 +16,7 @@ from scapy.layers.dns import DNS, DNSQR
 from station import ADDRESS, Collector, OpenNetwork, SslClient, Station, lease
 
 import netsim
+from netsim.application import Stream
 from netsim.openssl_random import Randomness
 from netsim.rto import MS, SECOND
 
@@ -213,6 +214,28 @@ def test_a_page_gets_through_a_lossy_cable(seed: int) -> None:
     assert any("retransmission" in e.text for e in network.events)
 
 
+def test_a_tcp_client_comes_and_hears(open_network: OpenNetwork) -> None:
+    world = netsim.scenario.loads(
+        '[[client]]\nkind = "tcp"\nname = "pc"\naddress = "10.9.8.7"\nport = 7\nsend = "hi"\n'
+    )
+    station = Station(open_network(world))
+    told: list[netsim.Event] = []
+    station.network.on_event = told.append
+
+    class Echo(Collector):
+        def received(self, stream: Stream, data: bytes) -> None:
+            super().received(stream, data)
+            stream.write(data)
+            stream.close()
+
+    station.host.listen(7, lambda: Echo(b""))
+    lease(station)
+    station.run(5 * SECOND)
+    [peer] = station.network.peers
+    assert (peer.received, peer.error) == (b"hi", None) and peer.closed_ns
+    assert told == station.network.events[-len(told) :] != []
+
+
 CLIENTS = """
 [certificates.ca]
 ca = true
@@ -268,6 +291,19 @@ def test_clients_come_to_a_tls_server(open_network: OpenNetwork, tmp_path: Path)
     assert [bytes(p.received) for p in network.peers] == [b"hello\n"] * 3
     assert all(p.verified and p.version == "TLSv1.2" for p in network.peers)
     assert network.peers[0].certificate == made["camera"].der
+
+
+def test_a_port_in_time_wait_is_used_again(open_network: OpenNetwork) -> None:
+    network = open_network(netsim.scenario.default())
+    station = Station(network)
+    hello = Collector(b"nonsense\r\n\r\n")  # the server closes first and keeps TIME-WAIT
+    station.host.connect(WEB, 443, hello, 0)
+    station.run(SECOND)
+    station.host._ephemeral -= 1
+    again = SslClient(context(network.scenario), "example.com", GET)
+    station.host.connect(WEB, 443, again, station.now)
+    station.run(SECOND)
+    assert b"Example Domain" in again.got
 
 
 def test_bulk_over_tcp_is_fast(open_network: OpenNetwork) -> None:

@@ -71,6 +71,8 @@ def test_an_empty_scenario_is_a_world() -> None:
         (SERVER + 'versions = ["SSLv3"]', "5: server.0.versions.0: 'SSLv3' is unknown"),
         (SERVER + 'verify = "nobody"', "5: server.0.verify: no certificate is called nobody"),
         (SERVER.replace("1.2.3.4", "192.168.1.1"), "4: server.0.address: is the gateway's"),
+        (SERVER.replace("1.2.3.4", "192.168.1.150"), "4: server.0.address: lies in the DHCP"),
+        (SERVER.replace('"a"', '"camera"'), "3: server.0.name: camera is taken"),
         ('[camera.files]\nx = { path = "no.bin" }', "2: camera.files.x: there is no file no.bin"),
         ("[camera.files]\nx = {}", "2: camera.files.x: write exactly one of text, path"),
         ('[camera.files]\nx = { certificate = "c" }', "2: camera.files.x: no certificate is"),
@@ -122,10 +124,26 @@ def test_bad_certificates_are_one_line(tmp_path: Path, keys: str, message: str) 
     assert "\n" not in str(caught.value)
 
 
-def test_bad_ciphers_and_capture_places(tmp_path: Path) -> None:
-    text = SERVER.replace("http", "https") + 'certificate = "a"\nciphers = "NONE-SUCH"\n'
-    with pytest.raises(UserError, match="a: no cipher can be selected, see its ciphers"):
+@pytest.mark.parametrize("kind", ["https", "dtls"])
+def test_a_certificate_without_its_key(tmp_path: Path, kind: str) -> None:
+    made = netsim.certificates.Authority(scenario.default())
+    (tmp_path / "c.pem").write_bytes(made["example"].pem)
+    text = SERVER.replace("http", kind) + 'certificate = "a"\n[certificates.a]\nfile = "c.pem"\n'
+    with pytest.raises(UserError, match="its private key is needed, add key_file"):
+        netsim.build(scenario.loads(text, folder=tmp_path))
+    issued = text + '[certificates.b]\nissuer = "a"\n[camera.files]\nf = { key = "b" }\n'
+    with pytest.raises(UserError, match=r"certificates\.b: issuer a has no key"):
+        netsim.camera_files(scenario.loads(issued, folder=tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["https", "dtls"])
+def test_bad_ciphers(kind: str) -> None:
+    text = SERVER.replace("http", kind) + 'certificate = "a"\nciphers = "NONE-SUCH"\n'
+    with pytest.raises(UserError, match=r"a: no cipher .*, see its ciphers and certificate"):
         netsim.build(scenario.loads(text + "[certificates.a]\n"))
+
+
+def test_bad_places_for_the_capture(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose another place"):
         netsim.build(scenario.loads(""), tmp_path / "no" / "net.pcapng")
 

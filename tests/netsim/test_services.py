@@ -111,6 +111,15 @@ def test_dhcp_declined_address_is_set_aside(station: Station) -> None:
     assert Ether(station.send(dhcp("discover"))[0])[BOOTP].yiaddr == "192.168.1.21"
 
 
+def test_dhcp_inform_gets_no_lease(station: Station) -> None:
+    lease(station)
+    known = ARP(op=2, hwsrc=MAC, psrc="192.168.1.20", pdst="192.168.1.1")
+    station.send(bytes(Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / known))
+    [ack] = map(Ether, station.send(dhcp("inform", ciaddr="192.168.1.20")))
+    assert ack[BOOTP].yiaddr == "0.0.0.0" and ack[IP].dst == "192.168.1.20"
+    assert "lease_time" not in options(bytes(ack))
+
+
 def dns(name: str, **more: object) -> Packet:
     server = DnsServer({"Example.com": IPv4Address("1.2.3.4")})
     answer = server.answer(bytes(DNS(id=77, qd=[DNSQR(qname=name, **more)])))

@@ -14,7 +14,7 @@ from typing import Literal
 
 from netsim import schema
 from netsim.errors import ScenarioError, UserError
-from netsim.schema import Count, Mac, Port, Problem
+from netsim.schema import Count, Port, Problem
 from netsim.toml_lines import key_lines, line_of
 
 Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
@@ -40,9 +40,9 @@ class File:
 
 @dataclass(frozen=True)
 class Camera:
-    """The camera at power-on. `rtc` is what its clock shows: UTC, 2000 without a battery."""
+    """The camera at power-on. `rtc` is what its clock shows: UTC, 2000 without a battery.
+    (Its MAC address is the firmware's choice.)"""
 
-    mac: Mac = "02:4f:4d:56:00:01"
     rtc: datetime = datetime(2000, 1, 1, tzinfo=UTC)
     link: bool = True
     files: dict[str, File] = field(default_factory=dict)

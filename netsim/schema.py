@@ -5,7 +5,6 @@ default is required. A wrong key or value raises `Problem` with the path of the 
 """
 
 import difflib
-import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -24,15 +23,8 @@ class Problem(Exception):
         self.path, self.what = path, what
 
 
-Mac = Annotated[str, "a unicast Ethernet address, lower case with colons"]
 Port = Annotated[int, "a TCP or UDP port"]
 Count = Annotated[int, "a number that is not negative"]
-
-
-def _mac(value: str) -> str:
-    if not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", value) or int(value[1], 16) & 1:
-        raise ValueError(f"{value!r} is no unicast MAC address, write one like 02:00:00:00:00:01")
-    return value.lower()
 
 
 def _address(value: str) -> IPv4Address:
@@ -71,7 +63,6 @@ _SCALARS: dict[Any, tuple[type, str, Callable[[Any], Any]]] = {
     int: (int, "a whole number", int),
     bool: (bool, "true or false", bool),
     datetime: (datetime, "a date and time like 2026-06-15T12:00:00Z", _utc),
-    Mac: (str, "a MAC address in quotes", _mac),
     Port: (int, "a port number", _port),
     Count: (int, "a whole number", _count),
     IPv4Address: (str, "an IPv4 address in quotes", _address),

@@ -30,7 +30,7 @@ class DhcpServer:
 
     def __init__(self, options: Dhcp, subnet: IPv4Network) -> None:
         self._options, self._subnet = options, subnet
-        self._pool = [IPv4Address(a) for a in range(int(options.first), int(options.last) + 1)]
+        self._pool = range(int(options.first), int(options.last) + 1)
         self._leases: dict[IPv4Address, _Lease] = {}
 
     def address_of(self, mac: bytes) -> IPv4Address | None:
@@ -73,7 +73,7 @@ class DhcpServer:
             return
         wanted = _address(options.get("requested_addr")) or _address(message.ciaddr) or _ANY
         usable = self._mine(wanted, mac, host.now) or self._free(wanted, host.now)
-        if wanted not in self._pool or not usable:
+        if int(wanted) not in self._pool or not usable:
             self._answer(host, message, NAK, _ANY)
             return
         until = host.now + self._options.lease_s * SECOND
@@ -94,8 +94,8 @@ class DhcpServer:
     def _choose(self, mac: bytes, wanted: IPv4Address | None, now: int) -> IPv4Address | None:
         """RFC 2131 section 4.3.1: the client's own, the one it asks for, the first free one."""
         own = (a for a, lease in self._leases.items() if lease.mac == mac)  # expired, too
-        asked = (a for a in [wanted] if a in self._pool and a and self._free(a, now))
-        free = (a for a in self._pool if self._free(a, now))
+        asked = (a for a in [wanted] if a and int(a) in self._pool and self._free(a, now))
+        free = (a for a in map(IPv4Address, self._pool) if self._free(a, now))
         return next(own, None) or next(asked, None) or next(free, None)
 
     def _mine(self, address: IPv4Address, mac: bytes, now: int) -> bool:

@@ -204,6 +204,8 @@ def loads(text: str, origin: str = "<scenario>", folder: Path = Path()) -> Scena
 def _check(scenario: Scenario) -> Iterator[Problem]:
     """What types alone do not tell."""
     subnet = scenario.network.subnet
+    if not 1970 <= scenario.time.year < 2500:
+        yield Problem(("time",), "a capture holds the years 1970 to 2499, choose one of them")
     if scenario.network.rate_mbit == 0:
         yield Problem(("network", "rate_mbit"), "a link of 0 Mbit/s, write 10, 100 or so")
     if scenario.network.gateway not in subnet:
@@ -220,6 +222,8 @@ def _check(scenario: Scenario) -> Iterator[Problem]:
     yield from _check_servers(scenario)
     for number, client in enumerate(scenario.clients):
         yield from _check_peer(scenario, ("client", number), client)
+        if not client.retry_ms:
+            yield Problem(("client", number, "retry_ms"), "lets no time pass, write 1 or more")
 
 
 def _check_servers(scenario: Scenario) -> Iterator[Problem]:

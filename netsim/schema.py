@@ -24,7 +24,7 @@ class Problem(Exception):
 
 
 Port = Annotated[int, "a TCP or UDP port"]
-Count = Annotated[int, "a number that is not negative"]
+Count = Annotated[int, "a number of 32 bits, not negative"]
 
 
 def _address(value: str) -> IPv4Address:
@@ -48,8 +48,8 @@ def _port(value: int) -> int:
 
 
 def _count(value: int) -> int:
-    if value < 0:
-        raise ValueError(f"{value} is negative, write 0 or more")
+    if not 0 <= value < 1 << 32:
+        raise ValueError(f"{value} is out of range, write 0 to {(1 << 32) - 1}")
     return value
 
 

@@ -15,7 +15,15 @@ from types import FrameType
 
 from omvsim import image, paced
 from omvsim.errors import UserError
-from omvsim.testbed import BOARD, SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit, read_script
+from omvsim.testbed import (
+    BOARD,
+    SECOND,
+    FirmwareFault,
+    ScriptError,
+    Testbed,
+    TimeLimit,
+    read_script,
+)
 
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
@@ -29,7 +37,7 @@ exit codes:
 """
 
 
-class HostLimit(Exception):
+class HostLimit(TimeLimit):
     """The host has computed for longer than it may."""
 
 
@@ -104,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
         progress.clear()
         print(f"omvsim: the firmware faulted: {error}", file=sys.stderr)
         code = 3
-    except (TimeLimit, HostLimit) as error:
+    except TimeLimit as error:
         progress.clear()
         print(f"omvsim: {error}", file=sys.stderr)
         code = 4

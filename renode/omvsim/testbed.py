@@ -1,8 +1,8 @@
 """The camera in its network: engine and netsim in one virtual time.
 
-    with Testbed() as testbed:
-        testbed.boot()
-        print(testbed.run(Path("firmware/examples/tls_client.py")))
+with Testbed() as testbed:
+    testbed.boot()
+    print(testbed.run(Path("firmware/examples/tls_client.py")))
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 BOARD = images.ROOT / "renode/openmv_h7.repl"
 PROMPT = rb">>> $"
+EXIT_CODES = {
+    "passed": 0,
+    "exception": 1,
+    "error": 2,
+    "fault": 3,
+    "lockup": 3,
+    "time limit": 4,
+    "interrupted": 130,
+}
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 100 * MILLISECOND  # the longest run between two looks at the host's clock
 
@@ -99,9 +108,7 @@ class Testbed:
         self._began = time.monotonic()
         self._fault: FirmwareFault | None = None
         self.evidence = Evidence(Path(out), self._result) if out else None
-        self.network = netsim.build(
-            self.scenario, self.evidence.capture if self.evidence else None
-        )
+        self.network = netsim.build(self.scenario, self.evidence.capture if self.evidence else None)
         if self.evidence:
             self.network.on_event = self.evidence.event
 
@@ -142,6 +149,7 @@ class Testbed:
         if self.evidence:
             result = self._result
             result.outcome, result.detail = outcome, detail
+            result.exit_code = EXIT_CODES[outcome]
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
@@ -323,6 +331,6 @@ def read_script(path: Path) -> bytes:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{path}:{line}: byte 0x{content[error.start]:02X} is not UTF-8: save the script as UTF-8"
+            f"{path}:{line}: byte 0x{content[error.start]:02X} is not UTF-8: save it as UTF-8"
         ) from None
     return content

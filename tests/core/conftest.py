@@ -15,8 +15,8 @@ VECTORS = """
     .thumb
     .section .text
     .word 0x20008000
-    .irp name, reset, nmi, hardfault, memmanage, busfault, usagefault, 0, 0, 0, 0, svc, 0, 0, pendsv, \
-systick, irq0, irq1, irq2
+    .irp name, reset, nmi, hardfault, memmanage, busfault, usagefault, 0, 0, 0, 0, svc, 0, 0, \
+pendsv, systick, irq0, irq1, irq2
     .ifc \\name,0
     .word 0
     .else
@@ -41,15 +41,18 @@ class Program:
         self.core.map_memory(FLASH, bytearray(code.ljust(0x10000, b"\xff")), flash=True, code=True)
         self.core.map_memory(RAM, bytearray(0x10000))
         self.mem = array.array("I", [0] * 4)
-        self.on_write: Callable[[int, int, int], object] = (
-            lambda offset, value, size: self.writes.append(value)
+        self.on_write: Callable[[int, int, int], object] = lambda offset, value, size: (
+            self.writes.append(value)
         )
         self.core.map_device(
             DEVICE, 16, self.mem, array.array("I", [~0 & 0xFFFFFFFF] * 4),
             array.array("I", [0, 0, 0xFF, 0]), array.array("I", [5, 1, 1, 0]),
-            lambda offset: 0, lambda *access: self.on_write(*access),
+            lambda offset: 0, self.device_write,
         )  # fmt: skip
         assert self.core.reset(FLASH)
+
+    def device_write(self, offset: int, value: int, size: int) -> None:
+        self.on_write(offset, value, size)
 
     def run(self, clocks: int = 10_000) -> str:
         return self.core.run(self.core.now + clocks)

@@ -198,7 +198,9 @@ enable:
 
 
 def test_higher_priority_preempts_lower_and_equal_waits(program):
-    p = program(INTERRUPTS.format(priorities="0x408040") + """
+    p = program(
+        INTERRUPTS.format(priorities="0x408040")
+        + """
     .thumb_func
 reset:
     bl enable
@@ -221,13 +223,16 @@ irq0:
 irq2:
     mark 5
     bx lr
-    """)
+    """
+    )
     p.run()
     assert p.writes == [1, 3, 4, 5, 2, 9]
 
 
 def test_tail_chaining_runs_no_thread_instruction_between(program):
-    p = program(INTERRUPTS.format(priorities="0x404040") + """
+    p = program(
+        INTERRUPTS.format(priorities="0x404040")
+        + """
     .thumb_func
 reset:
     bl enable
@@ -249,13 +254,16 @@ irq1:
 irq2:
     mark 3
     bx lr
-    """)
+    """
+    )
     p.run()
     assert p.writes == [8, 1, 2, 3, 9]
 
 
 def test_basepri_masks_until_lowered(program):
-    p = program(INTERRUPTS.format(priorities="0x104080") + """
+    p = program(
+        INTERRUPTS.format(priorities="0x104080")
+        + """
     .thumb_func
 reset:
     bl enable
@@ -279,13 +287,16 @@ irq1:
 irq2:
     mark 3
     bx lr
-    """)
+    """
+    )
     p.run()
     assert p.writes == [3, 8, 2, 1, 9]
 
 
 def test_line_level_pends_again_after_return(program):
-    p = program(INTERRUPTS.format(priorities="0") + """
+    p = program(
+        INTERRUPTS.format(priorities="0")
+        + """
     .thumb_func
 reset:
     bl enable
@@ -296,7 +307,8 @@ reset:
 irq0:
     mark 1
     bx lr
-    """)
+    """
+    )
     p.on_write = lambda o, v, s: (p.writes.append(v), p.core.set_line(0, len(p.writes) < 3))
     p.run(100)
     p.core.set_line(0, True)
@@ -397,7 +409,8 @@ hardfault:
 
 
 def test_enabled_bus_fault_has_its_own_handler(program):
-    p = program("""
+    p = program(
+        """
     .thumb_func
 reset:
     ldr r0, =0xE000ED24
@@ -408,7 +421,9 @@ reset:
     b .
     .thumb_func
 busfault:
-""" + DONE)
+"""
+        + DONE
+    )
     assert p.run() == "fault"
     p.run()
     assert p.writes == [99]
@@ -431,7 +446,8 @@ hardfault:
 
 def test_mpu_region_without_access_faults(program):
     """Region 0: 4 KiB at RAM + 0x1000, AP 0 (no access), PRIVDEFENA."""
-    p = program("""
+    p = program(
+        """
     .thumb_func
 reset:
     ldr r0, =0xE000ED94
@@ -449,7 +465,9 @@ reset:
     b .
     .thumb_func
 hardfault:
-""" + DONE)
+"""
+        + DONE
+    )
     assert p.run() == "fault"
     p.run()
     assert p.writes == [99]
@@ -531,7 +549,9 @@ reset:
 
 def test_it_block_survives_an_interrupt_in_its_middle(program):
     """The store inside the IT block raises the line; the rest of the block still runs."""
-    p = program(INTERRUPTS.format(priorities="0") + """
+    p = program(
+        INTERRUPTS.format(priorities="0")
+        + """
     .thumb_func
 reset:
     bl enable
@@ -552,7 +572,8 @@ irq0:
     pop {r4, r5}
     cmp r4, #0
     bx lr
-    """)
+    """
+    )
     p.on_write = lambda o, v, s: (p.writes.append(v), p.core.set_line(0, v == 6))
     p.run()
     assert sorted(p.writes) == [1, 6, 7, 7]

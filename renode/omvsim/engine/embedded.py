@@ -24,6 +24,7 @@ from omvsim.repl import Board
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1
+REASONS = {"limit": Stop.DEADLINE, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
 Kind = TypeVar("Kind", bound=Component)
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 #: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
@@ -129,12 +130,12 @@ class Embedded:
         image: Image,
         *,
         seed: int = 1,
-        rtc_start: datetime = COLD_RTC.replace(tzinfo=UTC),
+        rtc_start: datetime | None = None,
         console: str = "usart3",
     ) -> None:
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
-        self._machine = Machine(self._core, seed, rtc_start)
+        self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))
         self._board = board.path
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}
         self._printed = bytearray()
@@ -210,25 +211,18 @@ class Embedded:
         limit = self._machine.clock(until)
         while True:
             match self._core.run(limit):
-                case "limit":
-                    return Stop.DEADLINE
+                case "limit" | "fault" | "lockup" as reason:
+                    return REASONS[reason]
                 case "event":
                     self._machine.run_events()
                 case "reset":
                     self._reset("SFTRSTF")
                     return Stop.RESET
-                case "fault":
-                    return Stop.FAULT
-                case "lockup":
-                    return Stop.LOCKUP
-                case "stop":
-                    if self._machine.reset_reason is not None:
-                        self._reset(self._machine.reset_reason)
-                        return Stop.RESET
-                    if self._frames:
-                        return Stop.FRAME
-                    if self._printed:
-                        return Stop.CONSOLE
+                case "stop" if self._machine.reset_reason is not None:
+                    self._reset(self._machine.reset_reason)
+                    return Stop.RESET
+                case "stop" if self._frames or self._printed:
+                    return Stop.FRAME if self._frames else Stop.CONSOLE
 
     def console_write(self, data: bytes) -> None:
         self._uart.receive(data)

@@ -250,6 +250,8 @@ def _check_peer(
         yield Problem((*path, "address"), "is the gateway's, choose another")
     if pool.enabled and pool.first <= peer.address <= pool.last:
         yield Problem((*path, "address"), "lies in the DHCP server's pool, choose another")
+    if not peer.versions:
+        yield Problem((*path, "versions"), "is empty, name at least one version")
     for key in ("certificate", "verify"):
         name = getattr(peer, key)
         if name is not None and name not in scenario.certificates:

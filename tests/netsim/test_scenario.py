@@ -1,5 +1,6 @@
 """Scenarios: what is read, and the one line that tells what is wrong."""
 
+import random
 import tomllib
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -11,9 +12,28 @@ import pytest
 import netsim
 from netsim import scenario
 from netsim.errors import ScenarioError, UserError
+from netsim.rto import SECOND
 from netsim.toml_lines import key_lines
 
 SERVER = '[[server]]\nkind = "http"\nname = "a"\naddress = "1.2.3.4"\n'
+WITH_MORE = """
+[dns.zone]
+"x.y" = "1.1.1.1"
+[[client]]
+kind = "tls"
+name = "pc"
+address = "192.168.1.50"
+port = 8443
+verify = "ca"
+certificate = "example"
+server_name = "camera.local"
+versions = ["TLSv1.2", "TLSv1.3"]
+[[server]]
+kind = "dtls"
+name = "d"
+address = "192.168.1.51"
+certificate = "example"
+"""
 
 
 def test_default_is_what_its_file_says() -> None:
@@ -73,6 +93,7 @@ def test_an_empty_scenario_is_a_world() -> None:
         (SERVER.replace("http", "tls"), "1: server.0: certificate is missing"),
         (SERVER + "port = 0", "5: server.0.port: 0 is no port"),
         (SERVER + 'versions = "TLSv1.2"', "5: server.0.versions: wrong type, write a list"),
+        (SERVER + "versions = []", "5: server.0.versions: is empty, name at least one version"),
         (SERVER + 'versions = ["SSLv3"]', "5: server.0.versions.0: 'SSLv3' is unknown"),
         (SERVER + 'verify = "nobody"', "5: server.0.verify: no certificate is called nobody"),
         (SERVER.replace("1.2.3.4", "192.168.1.1"), "4: server.0.address: is the gateway's"),
@@ -151,6 +172,35 @@ def test_bad_ciphers(kind: str) -> None:
 def test_bad_places_for_the_capture(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose another place"):
         netsim.build(scenario.loads(""), tmp_path / "no" / "net.pcapng")
+
+
+VALUES = ['0', '-1', 'true', '"x"', '""', '[]', '{}', '99999999999999999999', '"1.2.3.4"', '1.5', '2026-01-01', '"ca"', '["a"]']
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_scenarios_work_or_are_told_in_one_line(seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(40):
+        lines = (scenario.default().text + WITH_MORE).split("\n")
+        for _ in range(dice.randrange(1, 4)):
+            at, way = dice.randrange(len(lines)), dice.randrange(4)
+            key, equals, _ = lines[at].partition("=")
+            if way == 0:
+                del lines[at]
+            elif way == 1:
+                lines.insert(at, dice.choice(lines))
+            elif way == 2 and equals:
+                lines[at] = f"{key}= {dice.choice(VALUES)}"
+            elif lines[at]:
+                cut = dice.randrange(len(lines[at]))
+                lines[at] = lines[at][:cut] + chr(dice.randrange(32, 300)) + lines[at][cut + 1 :]
+        try:
+            world = scenario.loads("\n".join(lines))
+            netsim.camera_files(world)
+            with netsim.build(world) as network:
+                network.advance(3 * SECOND)
+        except UserError as error:
+            assert "\n" not in str(error)
 
 
 def test_lines_of_keys() -> None:

@@ -1,0 +1,120 @@
+"""firmware/build: what it makes, and what it says when it cannot."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("OMVSIM_CACHE", Path.home() / ".cache/openmv-testbed"))
+
+
+def build(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "firmware/build", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line of standard error; no traceback, nothing on standard output."""
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr.strip().splitlines()[-1]
+
+
+def tools(folder: Path, *names: str) -> str:
+    """A PATH with only these programs."""
+    folder.mkdir()
+    for name in names:
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def micropython() -> Path:
+    found = sorted((CACHE / "sources").glob("micropython_*"))
+    assert found, "ci/test builds the firmware first"
+    return found[-1]
+
+
+def test_nothing_changed_is_said_and_nothing_touched():
+    elf = ROOT / "build/firmware/openmv_h7.elf"
+    before = elf.stat().st_mtime_ns
+    done = build()
+    assert done.returncode == 0
+    assert "up to date" in done.stderr
+    assert elf.stat().st_mtime_ns == before
+
+
+def test_a_tree_of_ones_own_gives_the_same_bytes_and_stays_as_it_is(tmp_path, micropython):
+    """Another output folder, another tree path: the image does not tell."""
+    tree = tmp_path / "micropython"
+    shutil.copytree(micropython, tree, symlinks=True)
+    before = {path: path.lstat().st_mtime_ns for path in tree.rglob("*")}
+    done = build("--sources", tree, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    mine = json.loads((tmp_path / "out/manifest.json").read_text())
+    usual = json.loads((ROOT / "build/firmware/manifest.json").read_text())
+    assert mine["sha256"] == usual["sha256"]
+    assert mine["packages"]["micropython"] == str(tree)
+    assert {path: path.lstat().st_mtime_ns for path in tree.rglob("*")} == before
+
+
+def test_sources_that_do_not_compile_give_the_first_error(tmp_path, micropython):
+    tree = tmp_path / "micropython"
+    shutil.copytree(micropython, tree, symlinks=True)
+    (tree / "extmod/modtls_mbedtls.c").write_text("#error broken on purpose\n")
+    done = build("--sources", tree, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "broken on purpose" in complaint(done)
+    assert "build.log" in complaint(done)
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_no_tree(tmp_path):
+    done = build("--sources", tmp_path, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert complaint(done).endswith("is no MicroPython tree: py/mpconfig.h is not there")
+
+
+def test_no_compiler(tmp_path):
+    done = build("--output", tmp_path / "out", PATH=tools(tmp_path / "bin", "make", "gcc"))
+    assert done.returncode == 2
+    assert "arm-none-eabi-gcc is missing: run ci/setup, or apt-get install" in complaint(done)
+
+
+def test_no_network(tmp_path):
+    done = build(
+        "--output", tmp_path / "out",
+        OMVSIM_CACHE=str(tmp_path / "cache"), http_proxy="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "check the network, or build from a tree of your own" in complaint(done)
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_no_room(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = build("--output", blocked / "out")
+    assert done.returncode == 2
+    assert "make room or fix the permissions" in complaint(done)
+
+
+def test_upstream_ssl_needs_micropython_lib(tmp_path, micropython):
+    done = build("--sources", micropython, "--ssl", "upstream", "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert "--ssl upstream needs" in complaint(done)
+
+
+def test_jobs_have_to_be_some():
+    done = build("--jobs", 0)
+    assert done.returncode == 2
+    assert "--jobs 0" in complaint(done)

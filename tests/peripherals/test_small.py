@@ -204,3 +204,13 @@ def test_phy_power_down_drops_the_link(machine: FakeMachine, phy: Phy) -> None:
     assert not phy.link
     machine.run(2 * NEGOTIATION_NS)
     assert phy.link
+
+
+def test_a_fast_timer_costs_one_event_until_its_flag_is_cleared(machine: FakeMachine) -> None:
+    timer = Tim(machine, frequency=240_000_000)
+    bus = Bus(timer)
+    bus.write(0x2C, 1)  # an update every 8 ns
+    bus.write(0x00, 1)
+    machine.run(10**12)  # would be 120,000,000,000 of them
+    assert bus.read(0x10) == 1
+    assert bus.read(0x24) == 10**12 * 240 // 1000 % 2

@@ -84,6 +84,7 @@ class Tim(Peripheral):
             count = self._count()
             self._reload = self.arr.value
             self._rebase(count)
+        self._schedule()
 
     @egr.on_write
     def _generate(self, value: int) -> None:
@@ -99,26 +100,34 @@ class Tim(Peripheral):
         self._prescaler, self._reload = self.psc.psc + 1, self.arr.value
 
     def _schedule(self) -> None:
+        """The next overflow is an event only if it changes anything but the counter."""
         if self._due:
             self._due.cancel()
             self._due = None
-        if self._running and self._reload:
-            left = self._reload + 1 - self._base
-            at = self._base_ns + round(max(left, 1) * self._tick_ns)
-            self._due = self.machine.schedule(at, self._overflow)
+        preloaded = (self._prescaler, self._reload) != (self.psc.psc + 1, self.arr.value)
+        matters = not self.cr1.udis and (not self.sr.uif or self.cr1.opm or preloaded)
+        if self._running and self._reload and matters:
+            elapsed = int((self.machine.now - self._base_ns) / self._tick_ns) + self._base
+            left = (elapsed // (self._reload + 1) + 1) * (self._reload + 1) - self._base
+            at = self._base_ns + round(left * self._tick_ns)
+            self._due = self.machine.schedule(max(at, self.machine.now + 1), self._overflow)
 
     def _overflow(self) -> None:
         self._due = None
-        if not self.cr1.udis:
-            self._load()
-            self.sr.uif = 1
-            if self.cr1.opm:
-                self.cr1.cen = 0
-                self._running = False
+        self._load()
+        self.sr.uif = 1
+        if self.cr1.opm:
+            self.cr1.cen = 0
+            self._running = False
         self._rebase(0)
         self._update_irq()
 
+    @psc.on_write
     @sr.on_write
+    def _flags(self) -> None:
+        self._schedule()
+        self._update_irq()
+
     @dier.on_write
     def _update_irq(self) -> None:
         self.IRQ.set(self.sr.uif & self.dier.uie)

@@ -90,7 +90,9 @@ def test_backup_domain_survives_a_system_reset(machine: FakeMachine) -> None:
 def test_enable_bits_keep_and_unknown_offsets_are_unmodelled(machine: FakeMachine) -> None:
     bus = Bus(Rcc(machine))
     bus.write(0xD8, 0x00038000)  # AHB1ENR: the three clocks of ETH
-    assert bus.read(0xD8) == 0x00038000
+    assert bus.read(0xD8) == bus.read(0x138) == 0x00038000  # RCC_C1_AHB1ENR is the same
+    bus.write(0x154, 2)
+    assert bus.read(0xF4) == 2
     bus.read(0x3F0)
     assert bus.unmodelled == [0x3F0]
 

@@ -35,6 +35,7 @@ from omvsim.peripherals.eth_dma import (
     Receiver,
     Transmitter,
 )
+from omvsim.peripherals.eth_filter import CONTROL, AddressFilter
 from omvsim.peripherals.phy import Phy
 
 NORMAL = TI | TBU | RI
@@ -43,8 +44,6 @@ AIS, NIS = 1 << 14, 1 << 15
 MDC_DIVIDERS = (42, 62, 16, 26, 102, 124)  # MACMDIOAR.CR
 MDIO_BITS = 64  # preamble and frame
 SWR_NS = 1_000
-BROADCAST = b"\xff" * 6
-CONTROL = 0x8808
 WRITE, READ = 1, 3  # MACMDIOAR.GOC
 
 
@@ -152,6 +151,7 @@ class Eth(Peripheral):
         self.frame_ready: Callable[[int, bytes], object] | None = None
         self.phys: dict[int, Phy] = {}
         self._tx, self._rx = Transmitter(self), Receiver(self)
+        self._filter = AddressFilter(self)
         self._watchdog: Handle | None = None
 
     def attach(self, address: int, child: Component) -> None:
@@ -196,7 +196,7 @@ class Eth(Peripheral):
             self.frame_ready(self.machine.now, frame)
 
     def _accept(self, frame: bytes) -> None:
-        if not self.maccr.re or not (self.macpfr.ra or self._passes(frame)):
+        if not self.maccr.re or not (self.macpfr.ra or self._filter.passes(frame)):
             return
         drops = not self.mtlrxqomr.dis_tcp_ef and not self.mtlrxqomr.fep
         if self.maccr.ipc and drops:
@@ -205,43 +205,6 @@ class Eth(Peripheral):
                 return
         self._rx.arrive(frame)
 
-    def _passes(self, frame: bytes) -> bool:
-        """The address filter (RM0433 58.5.5, table 513)."""
-        pfr, destination = self.macpfr, frame[:6]
-        if int.from_bytes(frame[12:14], "big") == CONTROL and pfr.pcf < 2:
-            return False
-        if pfr.pr:
-            return True
-        if pfr.saf and (self._perfect(frame[6:12], source=True) == bool(pfr.saif)):
-            return False
-        if destination == BROADCAST:
-            return not pfr.dbf
-        if destination[0] & 1:
-            if pfr.pm:
-                return True
-            hashed, perfect = pfr.hmc, pfr.hpf or not pfr.hmc
-        else:
-            hashed, perfect = pfr.huc, pfr.hpf or not pfr.huc
-        matches = bool(hashed and self._hashed(destination))
-        matches = matches or bool(perfect and self._perfect(destination, source=False))
-        return matches != bool(pfr.daif)
-
-    def _hashed(self, address: bytes) -> bool:
-        index = int(f"{zlib.crc32(address):032b}"[::-1], 2) >> 26
-        return bool(self.macht[index >> 5].value >> (index & 31) & 1)
-
-    def _perfect(self, address: bytes, source: bool) -> bool:
-        for n, (high, low) in enumerate(zip(self.macahr, self.macalr, strict=True)):
-            if n and (not high.ae or bool(high.sa) != source):
-                continue
-            if n == 0 and source:
-                continue
-            own = low.value.to_bytes(4, "little") + high.addrhi.to_bytes(2, "little")
-            ignored = high.mbc if n else 0  # MBC bit 0 ignores the lowest byte of MACAxLR
-            if all(own[i] == address[i] or ignored >> i & 1 for i in range(6)):
-                return True
-        return False
-
     # what the DMA asks of the MAC
 
     def source_address(self, frame: bytearray, descriptor: int) -> None:
@@ -249,9 +212,7 @@ class Eth(Peripheral):
         control = self.maccr.sarc or (descriptor + 1 if descriptor & 3 else 0)
         if control & 3 < 2 or len(frame) < 12:
             return
-        n = control >> 2 & 1
-        own = self.macalr[n].value.to_bytes(4, "little")
-        own += self.macahr[n].addrhi.to_bytes(2, "little")
+        own = self._filter.address(control >> 2 & 1)
         frame[6 : 6 if control & 1 == 0 else 12] = own
 
     def with_fcs(self, frame: bytes) -> bytes:

@@ -119,6 +119,7 @@ class Rcc(Peripheral):
     def _defaults(self) -> None:
         for view, value in zip(self.lpenr, self.LPENR, strict=True):
             view.value = value
+        self._enables()
         self.cr.hsidivf = self.cr.d1ckrdy = self.cr.d2ckrdy = 1
         self._oscillators()
 
@@ -193,6 +194,25 @@ class Rcc(Peripheral):
     @c1_rsr.on_read
     def _c1_rsr(self) -> int:
         return self.rsr.value
+
+    # RCC_C1_xxENR, the CPU's own names, are the same registers as RCC_xxENR
+
+    @enr.on_write
+    @lpenr.on_write
+    @apb4enr.on_write
+    def _enables(self) -> None:
+        for alias, view in zip(self.c1_enr, [*self.enr, self.apb4enr], strict=True):
+            alias.value = view.value
+        for alias, view in zip(self.c1_lpenr, self.lpenr, strict=True):
+            alias.value = view.value
+
+    @c1_enr.on_write
+    @c1_lpenr.on_write
+    def _own_enables(self) -> None:
+        for view, alias in zip([*self.enr, self.apb4enr], self.c1_enr, strict=True):
+            view.value = alias.value
+        for view, alias in zip(self.lpenr, self.c1_lpenr, strict=True):
+            view.value = alias.value
 
     @cier.on_write
     def update_irq(self) -> None:

@@ -100,6 +100,7 @@ typedef enum {
 #define USART_CR1_TE (1u << 3)
 #define USART_CR1_RXNEIE (1u << 5)
 #define USART_CR1_FIFOEN (1u << 29)
+#define USART_CR1_TXFEIE (1u << 30)
 #define USART_ISR_RXNE (1u << 5)
 #define USART_ISR_TC (1u << 6)
 #define USART_ISR_TXE (1u << 7)

@@ -1,4 +1,4 @@
-// USART3 is the console: reception by interrupt into a ring, transmission by polling.
+// USART3 is the console: reception by interrupt into a ring, transmission through the FIFO.
 
 #include "board.h"
 #include "py/mphal.h"
@@ -20,6 +20,15 @@ void uart_init(uint32_t base, uint32_t baudrate, uint32_t format) {
 
 void uart_put(uint32_t base, uint8_t byte) {
     while (!(USART_ISR(base) & USART_ISR_TXE)) {
+        // full: sleep until the FIFO has run empty; pending is enough to wake
+        uint32_t masked = __get_PRIMASK();
+        __disable_irq();
+        USART_CR1(base) |= USART_CR1_TXFEIE;
+        if (!(USART_ISR(base) & USART_ISR_TXE)) {
+            __WFI();
+        }
+        USART_CR1(base) &= ~USART_CR1_TXFEIE;
+        __set_PRIMASK(masked);
     }
     USART_TDR(base) = byte;
 }
@@ -46,9 +55,16 @@ void USART3_IRQHandler(void) {
     USART_ICR(USART3_BASE) = USART_ICR_ERRORS;
 }
 
+// For fault handlers: no interrupt ends a WFI there.
+static void console_poll(uint8_t byte) {
+    while (!(USART_ISR(USART3_BASE) & USART_ISR_TXE)) {
+    }
+    USART_TDR(USART3_BASE) = byte;
+}
+
 void console_puts(const char *text) {
     while (*text) {
-        uart_put(USART3_BASE, *text++);
+        console_poll(*text++);
     }
 }
 
@@ -56,7 +72,7 @@ void console_reg(const char *name, uint32_t value) {
     console_puts(name);
     console_puts(" 0x");
     for (int shift = 28; shift >= 0; shift -= 4) {
-        uart_put(USART3_BASE, "0123456789ABCDEF"[value >> shift & 15]);
+        console_poll("0123456789ABCDEF"[value >> shift & 15]);
     }
     console_puts("\r\n");
 }

@@ -378,3 +378,74 @@ def test_loopback(net: Net) -> None:
     net.machine.run(net.machine.now + 10**6)
     assert net.words(RX_RING)[3] & 0x7FFF == 94
     assert net.sent == []
+
+
+@pytest.mark.parametrize(
+    ("sarc", "saic", "expected"),
+    [
+        (3, 0, MAC),  # MACCR.SARC replaces
+        (0, 2, MAC),  # TDES3.SAIC replaces
+        (0, 0, PEER),
+    ],
+)
+def test_source_address_replacement(net: Net, sarc: int, saic: int, expected: str) -> None:
+    net.bus.write(MACCR, net.bus.read(MACCR) | sarc << 28)
+    net.transmit(frame(IP(), Raw(b"x" * 60), to="ff:ff:ff:ff:ff:ff"), saic << 23)
+    net.machine.run(net.machine.now + 10**6)
+    assert Ether(net.sent[0][1]).src == expected
+
+
+def test_source_address_insertion(net: Net) -> None:
+    net.bus.write(MACCR, net.bus.read(MACCR) | 2 << 28)
+    whole = frame(IP(), Raw(b"x" * 60))
+    net.transmit(whole[:6] + whole[12:])
+    net.machine.run(net.machine.now + 10**6)
+    sent = net.sent[0][1]
+    assert Ether(sent).src == MAC
+    assert sent[12:] == whole[12:]
+
+
+def test_context_descriptors_are_handed_back(net: Net) -> None:
+    data = frame(Raw(b"c" * 60))
+    net.machine.write_memory(TX_BUFFER, data)
+    net.machine.write_memory(TX_RING, struct.pack("<4I", 0, 0, 0, OWN | 1 << 30))
+    net.machine.write_memory(
+        TX_RING + 16, struct.pack("<4I", TX_BUFFER, 0, len(data), OWN | FD | LD)
+    )
+    net.bus.write(DMACTXDTPR, TX_RING + 32)
+    net.machine.run(net.machine.now + 10**6)
+    assert [f for _, f in net.sent] == [data]
+    assert not net.words(TX_RING)[3] & OWN
+
+
+def test_receive_watchdog_tells_without_ioc(net: Net) -> None:
+    net.bus.write(0x1138, 100)  # DMACRXIWTR: 100 * 256 HCLK = 106.7 us
+    net.post(0, OWN | BUF1V)
+    net.eth.receive_frame(frame(IP(), Raw(b"w" * 60)))
+    net.machine.run(net.machine.now + 100_000)
+    assert not net.eth.IRQ.level
+    net.machine.run(net.machine.now + 10_000)
+    assert net.bus.read(DMACSR) & (RI | NIS) == RI | NIS
+    assert net.eth.IRQ.level
+
+
+def test_a_giant_is_marked_and_a_jabber_is_cut(net: Net) -> None:
+    net.bus.write(DMACRXCR, 1)
+    net.post(0)
+    net.eth.receive_frame(frame(IP(), Raw(b"g" * 1600)))
+    assert net.words(RX_RING)[3] & (1 << 23 | 1 << 15) == 1 << 23 | 1 << 15  # GP, ES
+    net.transmit(frame(IP(), Raw(b"j" * 2100)))
+    net.machine.run(net.machine.now + 10**6)
+    assert net.sent == []
+    assert net.words(TX_RING)[3] & (1 << 15 | 1 << 14) == 1 << 15 | 1 << 14  # ES, JT
+
+
+def test_stopping_reports_the_process(net: Net) -> None:
+    net.bus.write(DMACTXCR, 0)
+    net.bus.write(DMACRXCR, 0)
+    assert net.bus.read(DMACSR) & (1 << 1 | 1 << 8) == 1 << 1 | 1 << 8  # TPS, RPS
+    net.post(0)
+    net.eth.receive_frame(frame(IP(), Raw(b"w" * 60)))
+    assert net.words(RX_RING)[3] & OWN
+    net.bus.write(DMACRXCR, 1)  # what waited in the queue arrives now
+    assert not net.words(RX_RING)[3] & OWN

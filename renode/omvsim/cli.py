@@ -198,14 +198,15 @@ def _limit_passed(signum: int, frame: FrameType | None) -> None:
     raise HostLimit("the host limit passed: a longer --host-limit allows more")
 
 
-def _terminated(signum: int, frame: FrameType | None) -> None:
+def _interrupted(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGALRM, _limit_passed)
-    signal.signal(signal.SIGTERM, _terminated)
+    for interrupt in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(interrupt, _interrupted)
     try:
         code: int = options.call(options)
     except UserError as error:

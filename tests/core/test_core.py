@@ -517,19 +517,18 @@ def test_code_changed_from_outside_is_seen_after_invalidate(program):
     .thumb_func
 reset:
     ldr r4, =0x40000000
-    .balign 4
 1:  movs r0, #1
     str r0, [r4]
-    wfi
     b 1b
     """)
-    p.run(100)
+    p.on_write = lambda o, v, s: (p.writes.append(v), p.core.stop())
+    assert p.run() == "stop"
+    assert p.run() == "stop"
     address = 0x08000000 + p.core.read(0x08000000, 0x1000).index(b"\x01\x20\x20\x60")
     p.core.write(address, b"\x02")
-    p.core.invalidate(address, 4)
-    p.core.set_line(0, True)
-    p.core.write(0x20000000, b"\0")
-    assert p.writes == [1]
+    p.core.invalidate(address, 2)
+    assert p.run() == "stop"
+    assert p.writes == [1, 1, 2]
 
 
 def test_sysresetreq_is_reported(program):

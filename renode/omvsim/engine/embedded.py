@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from omvsim.engine import EXCEPTIONS, Fault, Stop, Unmodelled
 from omvsim.engine.unicorn import Core
 from omvsim.errors import UserError
-from omvsim.peripherals.base import COLD_RTC, BusError, Component
+from omvsim.peripherals.base import COLD_RTC, BusError, Component, Memory
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth import Eth
 from omvsim.peripherals.flash import Flash
@@ -143,13 +143,16 @@ class Embedded:
         self._hardware = board.build(self._machine)
         self._machine.frequency = self._only(CortexM).clock_mhz * 1_000_000
         flash = self._only(Flash)
+        flash.changed = self._on_flash_changed
         self._flash_write = flash.flash_write
         self._banks: dict[int, int] = {}  # base address: bank
+        self._bank_bases: dict[Memory, int] = {}
         banks = [bank.memory for bank in flash.banks]
         # flash first: the core looks code up in the order of the memories
         for memory in sorted(self._hardware.memories, key=lambda m: m.component not in banks):
             if memory.component in banks:
                 self._banks[memory.base] = banks.index(memory.component)
+                self._bank_bases[memory.component] = memory.base
             in_flash = memory.base in self._banks
             self._core.map_memory(memory.base, memory.component.data, flash=in_flash, code=in_flash)
         for d in self._hardware.devices:
@@ -256,6 +259,9 @@ class Embedded:
     def _on_flash_write(self, address: int, size: int, value: int) -> None:
         base = max(base for base in self._banks if base <= address)
         self._flash_write(self._banks[base], address - base, value, size)
+
+    def _on_flash_changed(self, memory: Memory, offset: int, size: int) -> None:
+        self._core.invalidate(self._bank_bases[memory] + offset, size)
 
     def _on_printed(self, byte: int) -> None:
         self._printed.append(byte)

@@ -1,0 +1,93 @@
+"""The omvsim program as a person starts it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = ROOT / "build/firmware/openmv_h7.elf"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def image() -> Path:
+    if not IMAGE.exists():
+        pytest.skip("no image: firmware/build makes it")
+    return IMAGE
+
+
+@pytest.fixture
+def example() -> Path:
+    return ROOT / "firmware/examples/tls_client.py"
+
+
+@pytest.fixture
+def omvsim() -> Run:
+    """omvsim(argument, ...) runs the program to its end."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "omvsim", *map(str, arguments)],
+            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """start(argument, ...) starts the program in a process group of its own; none outlives it."""
+    running: list[subprocess.Popen[str]] = []
+
+    def popen(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "omvsim", *map(str, arguments)],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield popen
+    for process in running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def no_process_left() -> Callable[[subprocess.Popen[str]], None]:
+    """Nothing of the process's group is there any more."""
+
+    def check(process: subprocess.Popen[str]) -> None:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+
+    return check
+
+
+@pytest.fixture
+def tshark() -> Callable[..., str]:
+    """tshark(capture, option, ...) gives what it prints."""
+    program = shutil.which("tshark")
+    if program is None:
+        pytest.skip("no tshark: ci/setup --test installs it")
+
+    def read(capture: Path, *options: str) -> str:
+        done = subprocess.run(
+            [program, "-r", capture, *options], capture_output=True, text=True, check=True
+        )
+        assert "cut short" not in done.stderr
+        return done.stdout
+
+    return read

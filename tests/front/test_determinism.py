@@ -1,0 +1,25 @@
+"""The same run twice, in two processes."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+
+def test_two_processes_agree(
+    omvsim: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    example: Path,
+    image: Path,
+) -> None:
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder in folders:
+        assert omvsim("run", "--out", folder, example).returncode == 0
+    for name in ("console.log", "net.pcapng"):
+        first, second = ((folder / name).read_bytes() for folder in folders)
+        assert first
+        assert first == second, name
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    for result in results:
+        assert result.pop("host_seconds") > 0
+    assert results[0] == results[1]

@@ -1,0 +1,48 @@
+"""The main job: the documentation's TLS client example on the emulated camera."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_example(
+    omvsim: Run, tshark: Callable[..., str], tmp_path: Path, example: Path, image: Path
+) -> None:
+    done = omvsim("run", "--out", tmp_path / "out", example)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("b'HTTP/1.1 200 OK")
+    assert "<h1>Example Domain</h1>" in done.stdout
+    assert "evidence in" in done.stderr
+
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert (result["outcome"], result["exit_code"]) == ("passed", 0)
+    assert result["unmodelled"] == []
+    assert result["fault"] is None
+    console = (tmp_path / "out/console.log").read_bytes()
+    assert b"MicroPython" in console
+    assert b"Example Domain" in console
+
+    capture = tmp_path / "out/net.pcapng"
+    seen = tshark(capture)
+    assert len(seen.splitlines()) == result["frames_sent"] + result["frames_received"]
+    for what in ("DHCP Discover", "DHCP ACK", "A pool.ntp.org", "NTP Version", "A example.com"):
+        assert what in seen
+    for what in ("Client Hello", "Server Hello", "Certificate", "Change Cipher Spec"):
+        assert what in seen
+    request = tshark(capture, "-Y", "http.request", "-T", "fields", "-e", "http.request.method",
+                     "-e", "http.host")  # fmt: skip
+    assert request.split() == ["GET", "example.com"]
+    assert not tshark(capture, "-Y", "_ws.malformed")
+
+
+def test_exception(omvsim: Run, tmp_path: Path, example: Path, image: Path) -> None:
+    done = omvsim("run", "--scenario", "expired", "--out", tmp_path / "out", example)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "The certificate validity has expired" in done.stderr
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert (result["outcome"], result["exit_code"]) == ("exception", 1)
+    assert "validity has expired" in result["detail"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import netsim
+from omvsim import report
 from omvsim.engine import Fault, Unmodelled
 from omvsim.errors import UserError
 
@@ -49,21 +50,34 @@ class Evidence:
         except OSError as error:
             raise UserError(f"{folder}: {error.strerror}: choose another --out") from None
         self.capture = folder / "net.pcapng"
+        self._events: list[netsim.Event] = []
+        self._chunks: list[tuple[int, bytes]] = []
+        (folder / "scenario.toml").write_text(result.scenario_text)
         self._write(result)
 
     def console(self, data: bytes, now: int) -> None:
+        """Bytes printed by `now`, in ns."""
         self._console.write(data)
         self._console.flush()
+        self._chunks.append((now, data))
 
     def event(self, event: netsim.Event) -> None:
-        pass
+        """A step of the conversation."""
+        self._events.append(event)
 
     def finish(self, result: Result) -> None:
+        """The run has ended as `result` says."""
         self._console.close()
         self._write(result)
 
     def _write(self, result: Result) -> None:
-        text = json.dumps({"schema": 1, **dataclasses.asdict(result)}, indent=2) + "\n"
-        partial = self.folder / "result.json.partial"
+        told = dataclasses.asdict(result)
+        del told["scenario_text"]
+        self._replace("result.json", json.dumps({"schema": 1, **told}, indent=2) + "\n")
+        self._replace("report.html", report.render(result, self._events, self._chunks))
+
+    def _replace(self, name: str, text: str) -> None:
+        """A reader sees the old file or the new one, never half of either."""
+        partial = self.folder / f"{name}.partial"
         partial.write_text(text)
-        partial.rename(self.folder / "result.json")
+        partial.rename(self.folder / name)

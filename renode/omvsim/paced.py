@@ -49,10 +49,10 @@ def serve(testbed: Testbed, path: Path | None) -> int:
     link = Link(path, name)
     to_client = bytearray()
     testbed.printed = to_client.extend
-    print(f"the camera is on {path or name}; Ctrl-C ends it", flush=True)
-    print(f"try: mpremote connect {path or name}", flush=True)
-    began = time.monotonic() - testbed.now / SECOND
     try:
+        print(f"the camera is on {path or name}; Ctrl-C ends it", flush=True)
+        print(f"try: mpremote connect {path or name}", flush=True)
+        began = time.monotonic() - testbed.now / SECOND
         while True:
             testbed.run_for(STRIDE)
             if to_client:

@@ -1,0 +1,119 @@
+"""The evidence folder and its report, from made-up runs."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from omvsim import report
+from omvsim.engine import Fault, Unmodelled
+from omvsim.errors import UserError
+from omvsim.evidence import Evidence, Result
+
+from netsim import Event
+
+
+def result(**changes):
+    values = {
+        "script": "client.py", "image": "image.elf", "image_sha256": "ab" * 32,
+        "board": "board.repl", "scenario": "default", "scenario_text": "seed = 1\n", "seed": 1,
+        "engine": "embedded", "engine_version": "1", "started": "2026-06-15T12:00:00+00:00",
+    }  # fmt: skip
+    return Result(**values | changes)
+
+
+class Page(HTMLParser):
+    """Text, tags and attributes of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.words, self.attributes, self.tags = [], [], []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_a_run_that_is_killed_leaves_files_that_open(tmp_path):
+    evidence = Evidence(tmp_path / "run", result())
+    evidence.console(b"half a li", 5)
+    assert json.loads((tmp_path / "run/result.json").read_text())["outcome"] == "running"
+    assert (tmp_path / "run/console.log").read_bytes() == b"half a li"
+    assert (tmp_path / "run/scenario.toml").read_text() == "seed = 1\n"
+    assert "running" in Page((tmp_path / "run/report.html").read_text()).text
+
+
+def test_finish_tells_all(tmp_path):
+    evidence = Evidence(tmp_path, result())
+    evidence.console(b"hello\r\n", 1_500_000)
+    evidence.event(Event(2_000_000, "camera", "example.com", "TCP", "TCP SYN 1 > 443"))
+    fault = Fault("BusFault", 7, tuple(range(16)), 1, 0x8200, 0, 0, 0xD0000000)
+    access = Unmodelled(0x40008800, True, 0x08000100, 7, 3)
+    evidence.finish(
+        result(outcome="fault", exit_code=3, detail=str(fault), fault=fault, unmodelled=[access])
+    )
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert told["schema"] == 1
+    assert told["exit_code"] == 3
+    assert told["fault"]["bfar"] == 0xD0000000
+    assert told["unmodelled"][0]["count"] == 3
+    page = Page((tmp_path / "report.html").read_text())
+    for words in ("PRECISERR, BFAR=0xD0000000", "0x40008800", "TCP SYN 1 > 443", "2.000", "hello"):
+        assert words in page.text
+
+
+def test_page_needs_no_script_and_no_network(tmp_path):
+    html = report.render(result(), [], [])
+    page = Page(html)
+    assert "script" not in page.tags
+    links = [value for name, value in page.attributes if name in ("href", "src")]
+    assert links
+    assert all(re.fullmatch(r"[a-z]+\.(log|pcapng|json|toml)", link) for link in links)
+    assert "url(" not in html
+
+
+def test_what_the_camera_prints_cannot_become_markup():
+    evil = b"<script>alert(1)</script>\x1b[31m\xff&amp;\r\n"
+    html = report.render(result(script="<b>"), [Event(0, "camera", "*", "UDP", "<i>")], [(0, evil)])
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "<script>alert(1)</script>\u241b[31m\ufffd&amp;" in page.text
+
+
+def test_a_line_keeps_the_time_of_its_first_byte():
+    lines = report.console_lines([(1, b"a"), (2, b"b\r\nc"), (3, b"\r\n"), (4, b"d")])
+    assert [(line.time, line.text) for line in lines] == [(1, "ab"), (2, "c"), (4, "d")]
+
+
+def test_arrows_join_the_lifelines():
+    events = [
+        Event(0, "camera", "*", "DHCP", "DHCP DISCOVER"),
+        Event(1, "gateway", "camera", "DHCP", "DHCP OFFER"),
+        Event(2, "camera", "example.com", "TCP", "TCP SYN"),
+    ]
+    names = report.participants(events)
+    assert names == ["camera", "gateway", "example.com"]
+    rungs = [report.rung(event, names) for event in events]
+    assert [(round(r.left), round(r.width), r.towards_camera) for r in rungs] == [
+        (17, 67, False), (17, 33, True), (17, 67, False),
+    ]  # fmt: skip
+
+
+def test_long_runs_show_their_ends():
+    events = [Event(i, "camera", "gateway", "UDP", f"packet {i}.") for i in range(5000)]
+    text = Page(report.render(result(), events, [])).text
+    assert "packet 0." in text
+    assert "packet 4999." in text
+    assert "packet 2500." not in text
+    assert "3000 events are left out" in text
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/run: .*: choose another --out$"):
+        Evidence(tmp_path / "file/run", result())

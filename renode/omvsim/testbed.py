@@ -108,7 +108,18 @@ class Testbed:
         self._began = time.monotonic()
         self._fault: FirmwareFault | None = None
         self.evidence = Evidence(Path(out), self._result) if out else None
-        self.network = netsim.build(self.scenario, self.evidence.capture if self.evidence else None)
+        capture = self.evidence.capture if self.evidence else None
+        try:
+            self.network = netsim.build(self.scenario, capture)
+        except BaseException as error:
+            self.engine.close()
+            if self.evidence:
+                stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+                self._result.outcome = "interrupted" if stopped else "error"
+                self._result.detail = str(error)
+                self._result.exit_code = EXIT_CODES[self._result.outcome]
+                self.evidence.finish(self._result)
+            raise
         if self.evidence:
             self.network.on_event = self.evidence.event
 
@@ -253,6 +264,9 @@ class Testbed:
             self.run_until(done, limit, "the script's end")
         except TimeLimit:
             self.engine.console_write(CTRL_C)
+            raise
+        except FirmwareFault:
+            done()  # what was printed up to the fault
             raise
         if execution.traceback:
             raise ScriptError(execution.traceback.decode(errors="replace").replace("\r\n", "\n"))

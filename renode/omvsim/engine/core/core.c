@@ -79,15 +79,56 @@ static bool must_stop(Core *c)
     return false;
 }
 
+#define IT_BITS 0x0600FC00u
+
+/* Instructions of an IT block that are left at the end of a block of code. */
+static int it_left(const uint8_t *code, uint32_t bytes)
+{
+    int left = 0;
+    for (uint32_t offset = 0; offset < bytes;) {
+        uint16_t first;
+        memcpy(&first, code + offset, 2);
+        offset += first >> 11 >= 0x1D ? 4 : 2;
+        if (first >> 8 == 0xBF && first & 15) /* IT: the lowest set bit of the mask ends it */
+            left = 4 - __builtin_ctz(first & 15);
+        else if (left)
+            left--;
+    }
+    return left;
+}
+
+/* When an access misses the TLB or meets a hook and goes on, Unicorn leaves the IT bits of its
+ * instruction behind, and the next block would run under them: no flags set, stores skipped.
+ * True if they have to be cleared, and the block looked up again. */
+static bool it_is_stale(Core *c, uint32_t address)
+{
+    c->it_doubtful = false;
+    uint32_t xpsr = core_reg(c, UC_ARM_REG_XPSR);
+    if (!(xpsr & IT_BITS))
+        return false;
+    Region *r = core_region(c, c->block, c->block_size);
+    if (r && address == c->block + c->block_size &&
+        it_left(r->data + (c->block - r->base), c->block_size))
+        return false; /* a page or translation block ends within an IT block */
+    c->it_stale = true; /* cleared outside: leaving the engine brings the bits back */
+    return true;
+}
+
 static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 {
     Core *c = user;
+    if (c->it_doubtful && it_is_stale(c, (uint32_t)address)) {
+        c->stopping = true;
+        uc_emu_stop(uc);
+        return;
+    }
     if (c->now >= c->deadline && must_stop(c)) {
         c->stopping = true;
         uc_emu_stop(uc);
         return;
     }
     c->block = (uint32_t)address;
+    c->block_size = size;
     for (int i = 0; i < c->region_count; i++) {
         Region *r = &c->regions[i];
         uint32_t offset = (uint32_t)address - r->base;
@@ -204,6 +245,7 @@ static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
     c->cells.size = (size_t)size;
     memcpy(c->cells.truth, c->cells.at, c->cells.size);
     c->deadline = 0;
+    c->it_doubtful = true;
     return true;
 }
 
@@ -418,6 +460,9 @@ static const char *run_until(Core *c)
         c->svc_intno = -1;
         uc_err err = uc_emu_start(c->uc, core_reg(c, UC_ARM_REG_PC) | 1, 0xEFFFFFFE, 0, 0);
         settle_flash(c);
+        if (c->it_stale)
+            core_set_reg(c, UC_ARM_REG_XPSR_NZCVQG, core_reg(c, UC_ARM_REG_XPSR) & ~IT_BITS);
+        c->it_stale = false;
         if (PyErr_Occurred())
             return NULL;
         after_run(c, err);
@@ -430,6 +475,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tl
                         void *user)
 {
     (void)uc;
+    ((Core *)user)->it_doubtful = true;
     Region *r = core_region(user, (uint32_t)address, 1);
     bool code = type == UC_MEM_FETCH ||
                 (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);

@@ -79,7 +79,7 @@ typedef struct {
     uint64_t now, deadline, limit, event, slice; /* core clocks */
     uint64_t idle;                               /* core clocks skipped in WFI */
     bool stop, stopping, sleeping, event_register, reset_request, lockup, exc_return;
-    bool fault_stop, mpu_changed;
+    bool fault_stop, mpu_changed, it_doubtful, it_stale;
     int svc_intno;
     Region regions[REGIONS];
     int region_count;
@@ -93,7 +93,7 @@ typedef struct {
     uint64_t dwt_base;
     struct { uint32_t rbar, rasr; } mpu[MPU_REGIONS];
     uint32_t mpu_ctrl, mpu_rnr;
-    uint32_t vtor_reset, block; /* start of the block that runs */
+    uint32_t vtor_reset, block, block_size; /* the block that runs */
     struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
     struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
     uc_hook *hooks; /* on_refused, by range */

@@ -1,0 +1,47 @@
+"""IT blocks whose accesses miss the TLB or meet a hook (DDI 0403 A7.3.3): the instructions
+after the block run unconditionally and set flags."""
+
+import pytest
+
+SOURCE = """
+    .thumb_func
+reset:
+    ldr r0, ={address}
+    ldr r4, =0x40000000
+    movs r2, #1
+    {first}
+    bl function
+    subs r6, r2, r2
+    bne 1f
+    movs r5, #1
+    str r5, [r4]
+    b .
+1:  movs r5, #2
+    str r5, [r4]
+    b .
+    .thumb_func
+function:
+    lsls r2, r2, #31
+    itt ne
+    {access}
+    addne r7, r7, #1
+    bx lr
+"""
+ADDRESSES = {
+    "RAM": 0x20003000,
+    "plain register": 0x40000004,
+    "unmodelled register": 0x4000000C,
+    "private bus": 0xE000ED08,
+    "flash": 0x08003000,
+}
+
+
+@pytest.mark.parametrize("first", ["nop", "ldr r1, [r0]"], ids=["first access", "page known"])
+@pytest.mark.parametrize(
+    "access", ["ldrbne r3, [r0]", "strbne r3, [r0]", "ldrbne r3, [r0], #1", "strne r3, [r0]"]
+)
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+def test_instructions_after_an_it_block(program, address, access, first):
+    p = program(SOURCE.format(address=address, access=access, first=first))
+    p.run()
+    assert p.writes == [1]

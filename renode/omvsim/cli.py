@@ -15,6 +15,7 @@ from types import FrameType
 
 from omvsim import image, paced
 from omvsim.errors import UserError
+from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
     BOARD,
     SECOND,
@@ -31,7 +32,7 @@ exit codes:
   0    the script ran to its end
   1    it raised an exception (the camera's traceback is on standard error)
   2    usage or bad input
-  3    the firmware took a fault or locked up
+  3    the firmware took a fault, locked up, or speaks no raw REPL
   4    a time limit passed
   130  interrupted by Ctrl-C
 """
@@ -50,11 +51,31 @@ def duration(text: str) -> int:
     return round(float(found[1]) * units[found[2]])
 
 
-class Progress:
-    """One line on standard error while the camera is silent."""
+class Interrupt:
+    """Ctrl-C or SIGTERM: the run ends at its next `check`, a second one ends it at once.
 
-    def __init__(self, testbed: Testbed) -> None:
-        self.testbed = testbed
+    An exception raised by the handler itself would be lost inside a ctypes callback.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def check(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+class Progress:
+    """One line on standard error while the camera is silent; and the run's outer limits."""
+
+    def __init__(self, interrupt: Interrupt, limit: float) -> None:
+        self.interrupt = interrupt
+        self.end = time.monotonic() + limit
         self.spoke = time.monotonic()
         self.shown = False
 
@@ -67,13 +88,16 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         self.shown = False
 
-    def tick(self) -> None:
+    def tick(self, testbed: Testbed) -> None:
+        self.interrupt.check()
+        if time.monotonic() > self.end:
+            raise HostLimit("the host limit passed: a longer --host-limit allows more")
         silent = time.monotonic() - self.spoke
         if silent < QUIET:
             return
         text = (
-            f"omvsim: running, {self.testbed.now / SECOND:.1f} s virtual, "
-            f"{self.testbed.engine.instructions / 1e6:.0f} million instructions"
+            f"omvsim: running, {testbed.now / SECOND:.1f} s virtual, "
+            f"{testbed.engine.instructions / 1e6:.0f} million instructions"
         )
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
@@ -87,21 +111,19 @@ def run(options: argparse.Namespace) -> int:
     read_script(options.script)  # before anything is made
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code = 0
-    testbed = Testbed(
-        options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
-        script=str(options.script),
-    )  # fmt: skip
-    progress = Progress(testbed)
-    testbed.waiting = progress.tick
+    progress = Progress(options.interrupt, options.host_limit / SECOND)
 
     def printed(data: bytes) -> None:
         progress.output()
         sys.stdout.buffer.write(data.replace(b"\r\n", b"\n"))
         sys.stdout.flush()
 
-    signal.setitimer(signal.ITIMER_REAL, options.host_limit / SECOND)
     try:
-        with testbed:
+        with Testbed(
+            options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
+            script=str(options.script),
+        ) as testbed:  # fmt: skip
+            testbed.waiting = lambda: progress.tick(testbed)
             testbed.boot()
             testbed.run(options.script, options.time_limit, printed)
     except ScriptError as error:
@@ -112,6 +134,10 @@ def run(options: argparse.Namespace) -> int:
         progress.clear()
         print(f"omvsim: the firmware faulted: {error}", file=sys.stderr)
         code = 3
+    except ProtocolError as error:
+        progress.clear()
+        print(f"omvsim: the camera speaks no raw REPL: {error}", file=sys.stderr)
+        code = 3
     except TimeLimit as error:
         progress.clear()
         print(f"omvsim: {error}", file=sys.stderr)
@@ -120,16 +146,18 @@ def run(options: argparse.Namespace) -> int:
         progress.clear()
         print("omvsim: interrupted", file=sys.stderr)
         code = 130
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     progress.clear()
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
     return code
 
 
 def repl(options: argparse.Namespace) -> int:
-    testbed = Testbed(options.firmware, options.scenario, board=options.board, seed=options.seed)
-    with testbed:
+    with Testbed(
+        options.firmware, options.scenario, board=options.board, seed=options.seed
+    ) as testbed:
+        testbed.waiting = options.interrupt.check
+        testbed.boot()
+        testbed.friendly()
         return paced.serve(testbed, options.pty)
 
 
@@ -194,19 +222,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _limit_passed(signum: int, frame: FrameType | None) -> None:
-    raise HostLimit("the host limit passed: a longer --host-limit allows more")
-
-
-def _interrupted(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGALRM, _limit_passed)
-    for interrupt in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
-        signal.signal(interrupt, _interrupted)
+    options.interrupt = Interrupt()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(number, options.interrupt)
     try:
         code: int = options.call(options)
     except UserError as error:

@@ -22,7 +22,7 @@ from omvsim.engine import Engine, Fault, Stop
 from omvsim.engine.embedded import Embedded
 from omvsim.errors import UserError
 from omvsim.evidence import Evidence, Result
-from omvsim.rawrepl import CTRL_B, CTRL_C, Execution, State
+from omvsim.rawrepl import CTRL_B, CTRL_C, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -34,9 +34,11 @@ EXIT_CODES = {
     "error": 2,
     "fault": 3,
     "lockup": 3,
+    "no REPL": 3,
     "time limit": 4,
     "interrupted": 130,
 }
+LOCKUP = "lock-up after"
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 100 * MILLISECOND  # the longest run between two looks at the host's clock
 
@@ -55,6 +57,26 @@ class TimeLimit(Exception):
 
 class ScriptError(Exception):
     """The script raised; `str()` is the camera's traceback."""
+
+
+def _outcome(error: BaseException | None) -> tuple[str, str]:
+    """How a run ended that ended with this exception: a key of EXIT_CODES, and what to tell."""
+    match error:
+        case None:
+            return "passed", ""
+        case ScriptError():
+            outcome = "exception"
+        case FirmwareFault():
+            outcome = "lockup" if str(error).startswith(LOCKUP) else "fault"
+        case ProtocolError():
+            outcome = "no REPL"
+        case TimeLimit():
+            outcome = "time limit"
+        case KeyboardInterrupt() | SystemExit():
+            outcome = "interrupted"
+        case _:
+            outcome = "error"
+    return outcome, str(error)
 
 
 def find_scenario(name: str | Path | None) -> netsim.Scenario:
@@ -112,13 +134,7 @@ class Testbed:
         try:
             self.network = netsim.build(self.scenario, capture)
         except BaseException as error:
-            self.engine.close()
-            if self.evidence:
-                stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-                self._result.outcome = "interrupted" if stopped else "error"
-                self._result.detail = str(error)
-                self._result.exit_code = EXIT_CODES[self._result.outcome]
-                self.evidence.finish(self._result)
+            self._finish(*_outcome(error))
             raise
         if self.evidence:
             self.network.on_event = self.evidence.event
@@ -132,22 +148,7 @@ class Testbed:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        outcome, detail = "passed", ""
-        match error:
-            case None:
-                pass
-            case ScriptError():
-                outcome, detail = "exception", str(error)
-            case FirmwareFault():
-                outcome = "fault" if error.fault else "lockup"
-                detail = str(error)
-            case TimeLimit():
-                outcome, detail = "time limit", str(error)
-            case KeyboardInterrupt() | SystemExit():
-                outcome = "interrupted"
-            case _:
-                outcome, detail = "error", str(error)
-        self.close(outcome, detail)
+        self.close(*_outcome(error))
 
     @property
     def now(self) -> int:
@@ -156,6 +157,9 @@ class Testbed:
     def close(self, outcome: str = "passed", detail: str = "") -> None:
         """Write the evidence and let the camera go."""
         self.network.close()
+        self._finish(outcome, detail)
+
+    def _finish(self, outcome: str, detail: str) -> None:
         self.engine.close()
         if self.evidence:
             result = self._result
@@ -191,13 +195,13 @@ class Testbed:
     def _report_fault(self, stop: Stop) -> None:
         """Let the firmware say what it says about a fault, then raise FirmwareFault."""
         fault = self.engine.fault
-        text = f"lock-up after {fault}" if stop is Stop.LOCKUP else str(fault)
+        text = f"{LOCKUP} {fault}" if stop is Stop.LOCKUP else str(fault)
         self._fault = FirmwareFault(text, fault)
         end = self.engine.now + LAST_WORDS
         while stop not in (Stop.LOCKUP, Stop.RESET) and self.engine.now < end:
             stop = self.step(end)
-        if stop is Stop.LOCKUP and not text.startswith("lock-up"):
-            self._fault = FirmwareFault(f"lock-up after {text}", fault)
+        if stop is Stop.LOCKUP and not text.startswith(LOCKUP):
+            self._fault = FirmwareFault(f"{LOCKUP} {text}", fault)
         raise self._fault
 
     def run_until(

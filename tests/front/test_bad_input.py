@@ -87,7 +87,7 @@ class TestImage:
         refused(omvsim("run", "--firmware", bad, script), "short.elf")
 
     @pytest.mark.parametrize("index, what", [(0, "stack pointer"), (1, "reset vector")])
-    def test_vectors_outside_memory(  # noqa: PLR0917
+    def test_vectors_outside_memory(
         self, omvsim: Run, script: Path, tmp_path: Path, image: Path, index: int, what: str
     ) -> None:
         place = vectors_offset(image) + 4 * index
@@ -151,7 +151,7 @@ class TestScript:
         ],
         ids=["raises", "syntax", "loops", "null pointer"],
     )
-    def test_ends_badly(  # noqa: PLR0917
+    def test_ends_badly(
         self, omvsim: Run, script: Path, tmp_path: Path, image: Path,
         source: str, limit: str, code: int, words: str,
     ) -> None:  # fmt: skip
@@ -185,7 +185,7 @@ def test_out_is_a_file(omvsim: Run, script: Path, image: Path) -> None:
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
 @pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2, 0.5])
-def test_interrupted(  # noqa: PLR0917
+def test_interrupted(
     start: Start, tshark: Callable[..., str], no_process_left: Callable[..., None],
     tmp_path: Path, example: Path, image: Path, kind: signal.Signals, moment: float,
 ) -> None:  # fmt: skip
@@ -206,3 +206,18 @@ def test_interrupted(  # noqa: PLR0917
     result = json.loads((out / "result.json").read_text())
     assert (result["outcome"], result["exit_code"]) == ("interrupted", 130)
     tshark(out / "net.pcapng")  # opens, and is not cut short
+
+
+@pytest.mark.parametrize("moment", [0.15, 0.3, 0.45])
+def test_interrupted_before_there_is_evidence(
+    start: Start, no_process_left: Callable[..., None], tmp_path: Path, example: Path, moment: float
+) -> None:
+    """While the libraries are imported or the image is read."""
+    process = start("run", "--out", tmp_path / "out", example)
+    time.sleep(moment)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
+    assert HOST_TRACEBACK not in stderr
+    assert "omvsim: interrupted" in stderr
+    no_process_left(process)

@@ -313,7 +313,7 @@ void core_watch(Core *c)
 static void on_interrupt(uc_engine *uc, uint32_t intno, void *user)
 {
     Core *c = user;
-    c->svc_intno = (int)intno;
+    c->intno = (int)intno;
     c->stopping = true;
     uc_emu_stop(uc);
 }
@@ -362,9 +362,9 @@ enum { WFE = 0xBF20, WFI = 0xBF30, YIELD = 0xBF10 };
 static void after_run(Core *c, uc_err err)
 {
     uint32_t pc = core_reg(c, UC_ARM_REG_PC);
-    if (c->svc_intno >= 0) {
-        int intno = c->svc_intno;
-        c->svc_intno = -1;
+    if (c->intno >= 0) {
+        int intno = c->intno; /* numbers of QEMU's EXCP_*, see target/arm/cpu.h there */
+        c->intno = -1;
         core_set_reg(c, UC_ARM_REG_PC, pc | 1);
         switch (intno) {
         case 2:
@@ -418,6 +418,7 @@ static void sleep_on(Core *c)
     }
 }
 
+/* Run until something has to be told; NULL with a Python exception set. */
 static const char *run_until(Core *c)
 {
     for (;;) {
@@ -457,7 +458,7 @@ static const char *run_until(Core *c)
         }
         c->deadline = 0;
         c->stopping = false;
-        c->svc_intno = -1;
+        c->intno = -1;
         uc_err err = uc_emu_start(c->uc, core_reg(c, UC_ARM_REG_PC) | 1, 0xEFFFFFFE, 0, 0);
         settle_flash(c);
         if (c->it_stale)
@@ -503,7 +504,7 @@ static int core_init(Core *c, PyObject *args, PyObject *kwargs)
     c->limit = 0;
     c->event = NEVER;
     c->slice = SLICE;
-    c->svc_intno = -1;
+    c->intno = -1;
     c->device_map = PyMem_Calloc(PERIPHERALS_SIZE >> BLOCK_SHIFT, sizeof *c->device_map);
     if (!c->device_map) {
         PyErr_NoMemory();

@@ -78,9 +78,9 @@ typedef struct {
     uc_engine *uc;
     uint64_t now, deadline, limit, event, slice; /* core clocks */
     uint64_t idle;                               /* core clocks skipped in WFI */
-    bool stop, stopping, sleeping, event_register, reset_request, lockup, exc_return;
+    bool stop, stopping, sleeping, event_register, reset_request, lockup;
     bool fault_stop, mpu_changed, it_doubtful, it_stale;
-    int svc_intno;
+    int intno; /* from UC_HOOK_INTR, or -1 */
     Region regions[REGIONS];
     int region_count;
     Device *devices;

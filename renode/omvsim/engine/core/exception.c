@@ -195,7 +195,7 @@ bool core_boot(Core *c)
     c->mpu_ctrl = c->mpu_rnr = 0;
     memset(c->mpu, 0, sizeof c->mpu);
     c->mpu_changed = true;
-    c->sleeping = c->event_register = c->reset_request = c->lockup = c->exc_return = false;
+    c->sleeping = c->event_register = c->reset_request = c->lockup = false;
     c->stop = c->fault_stop = false;
     c->fault.valid = false;
     nvic_reset(c);

@@ -41,7 +41,12 @@ class Link:
 
 def serve(testbed: Testbed, path: Path | None) -> int:
     """Carry bytes between terminal and camera until Ctrl-C (130) or a firmware fault (3)."""
-    ours, theirs = os.openpty()
+    try:
+        ours, theirs = os.openpty()
+    except OSError as error:
+        raise UserError(
+            f"no pseudo-terminal to be had ({error.strerror}): mount /dev/pts"
+        ) from None
     # we keep the far end open too, so that clients may come and go
     tty.setraw(theirs)
     os.set_blocking(ours, False)

@@ -13,6 +13,7 @@ enum { RESET = 1, NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT,
        SVCALL = 11, DEBUG_MONITOR, PENDSV = 14, SYSTICK, EXTERNAL };
 enum { EXCEPTIONS = 256, WORDS = EXCEPTIONS / 32, MPU_REGIONS = 16, REGIONS = 32 };
 enum { MODELLED = 1, READ_HOOK = 2, WRITE_HOOK = 4 };
+enum { SLICE = 20000000 }; /* core clocks between two looks at Python's signals */
 enum { PAGE = 4096, BLOCK_SHIFT = 10 };
 
 #define PERIPHERALS_BASE 0x40000000u
@@ -103,6 +104,8 @@ typedef struct {
 } Core;
 
 /* core.c */
+uc_err core_open(Core *c);
+const char *core_run(Core *c);
 Region *core_region(Core *c, uint32_t address, uint32_t size);
 uint32_t core_reg(Core *c, int id);
 void core_set_reg(Core *c, int id, uint32_t value);

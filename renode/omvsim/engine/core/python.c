@@ -1,0 +1,323 @@
+/* The Python type `Core`. */
+#include "core.h"
+
+#include <structmember.h>
+
+static int failed(uc_err err)
+{
+    PyErr_Format(PyExc_RuntimeError, "unicorn: %s", uc_strerror(err));
+    return -1;
+}
+
+static int core_init(Core *c, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"on_unmodelled", "on_flash_write", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO", names, &c->on_unmodelled,
+                                     &c->on_flash_write))
+        return -1;
+    Py_INCREF(c->on_unmodelled);
+    Py_INCREF(c->on_flash_write);
+    c->limit = 0;
+    c->event = NEVER;
+    c->slice = SLICE;
+    c->intno = -1;
+    c->device_map = PyMem_Calloc(PERIPHERALS_SIZE >> BLOCK_SHIFT, sizeof *c->device_map);
+    if (!c->device_map) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    uc_err err = core_open(c);
+    return err ? failed(err) : 0;
+}
+
+static void core_dealloc(Core *c)
+{
+    if (c->uc)
+        uc_close(c->uc);
+    for (int i = 0; i < c->region_count; i++) {
+        PyBuffer_Release(&c->regions[i].view);
+        PyMem_Free(c->regions[i].perms);
+        PyMem_Free(c->regions[i].counts);
+    }
+    for (int i = 0; i < c->device_count; i++) {
+        for (int k = 0; k < 4; k++)
+            PyBuffer_Release(&c->devices[i].views[k]);
+        Py_XDECREF(c->devices[i].bus_read);
+        Py_XDECREF(c->devices[i].bus_write);
+    }
+    PyMem_Free(c->devices);
+    PyMem_Free(c->device_map);
+    PyMem_Free(c->hooks);
+    Py_XDECREF(c->on_unmodelled);
+    Py_XDECREF(c->on_flash_write);
+    Py_TYPE(c)->tp_free(c);
+}
+
+static PyObject *map_memory(Core *c, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"base", "data", "flash", "code", NULL};
+    unsigned long base;
+    PyObject *data;
+    int flash = 0, code = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "kO|pp", names, &base, &data, &flash, &code))
+        return NULL;
+    if (c->region_count == REGIONS)
+        return PyErr_Format(PyExc_ValueError, "more than %d memories", REGIONS);
+    Region *r = &c->regions[c->region_count];
+    memset(r, 0, sizeof *r);
+    if (PyObject_GetBuffer(data, &r->view, PyBUF_WRITABLE))
+        return NULL;
+    r->base = (uint32_t)base;
+    r->size = (uint32_t)r->view.len;
+    r->data = r->view.buf;
+    r->flash = flash;
+    r->code = code;
+    int perms = UC_PROT_READ | (flash ? 0 : UC_PROT_WRITE) | (code ? UC_PROT_EXEC : 0);
+    uc_err err = uc_mem_map_ptr(c->uc, base, r->size, (uint32_t)perms, r->data);
+    if (err) {
+        PyBuffer_Release(&r->view);
+        failed(err);
+        return NULL;
+    }
+    c->region_count++;
+    r->perms = PyMem_Malloc(r->size / PAGE);
+    if (code)
+        r->counts = PyMem_Calloc(r->size / 2, sizeof *r->counts);
+    if (!r->perms || (code && !r->counts))
+        return PyErr_NoMemory();
+    memset(r->perms, perms, r->size / PAGE);
+    Py_RETURN_NONE;
+}
+
+static PyObject *map_device(Core *c, PyObject *args)
+{
+    unsigned long base, size;
+    PyObject *tables[4], *bus_read, *bus_write;
+    if (!PyArg_ParseTuple(args, "kkOOOOOO", &base, &size, &tables[0], &tables[1], &tables[2],
+                          &tables[3], &bus_read, &bus_write))
+        return NULL;
+    if (base < PERIPHERALS_BASE || base - PERIPHERALS_BASE > PERIPHERALS_SIZE - size)
+        return PyErr_Format(PyExc_ValueError, "0x%08lX is outside the peripheral space", base);
+    Device *devices = PyMem_Resize(c->devices, Device, (size_t)c->device_count + 1);
+    if (!devices)
+        return PyErr_NoMemory();
+    c->devices = devices;
+    Device *d = &devices[c->device_count];
+    memset(d, 0, sizeof *d);
+    uint32_t **words[4] = {&d->mem, &d->wmask, &d->w1c, &d->flags};
+    for (int i = 0; i < 4; i++) {
+        bool bad = PyObject_GetBuffer(tables[i], &d->views[i], i ? PyBUF_SIMPLE : PyBUF_WRITABLE) != 0;
+        if (!bad && d->views[i].len < (Py_ssize_t)size) {
+            PyErr_SetString(PyExc_ValueError, "register table shorter than the device");
+            bad = true;
+        }
+        if (bad) {
+            for (int k = 0; k <= i; k++)
+                PyBuffer_Release(&d->views[k]);
+            return NULL;
+        }
+        *words[i] = d->views[i].buf;
+    }
+    d->base = (uint32_t)base;
+    d->size = (uint32_t)size;
+    d->bus_read = Py_NewRef(bus_read);
+    d->bus_write = Py_NewRef(bus_write);
+    c->device_count++;
+    uint32_t first = (d->base - PERIPHERALS_BASE) >> BLOCK_SHIFT;
+    uint32_t last = (d->base - PERIPHERALS_BASE + d->size - 1) >> BLOCK_SHIFT;
+    for (uint32_t i = first; i <= last; i++)
+        c->device_map[i] = (uint16_t)c->device_count;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_reset(Core *c, PyObject *args)
+{
+    unsigned long vtor;
+    if (!PyArg_ParseTuple(args, "k", &vtor))
+        return NULL;
+    c->vtor_reset = (uint32_t)vtor;
+    return PyBool_FromLong(core_boot(c));
+}
+
+static PyObject *py_run(Core *c, PyObject *args)
+{
+    unsigned long long limit;
+    if (!PyArg_ParseTuple(args, "K", &limit))
+        return NULL;
+    c->limit = limit;
+    const char *reason = core_run(c);
+    return reason ? PyUnicode_FromString(reason) : NULL;
+}
+
+static PyObject *py_stop(Core *c, PyObject *unused)
+{
+    (void)unused;
+    c->stop = true;
+    c->deadline = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_set_line(Core *c, PyObject *args)
+{
+    int irq, level;
+    if (!PyArg_ParseTuple(args, "ip", &irq, &level))
+        return NULL;
+    if (irq < 0 || irq + EXTERNAL >= EXCEPTIONS)
+        return PyErr_Format(PyExc_ValueError, "interrupt %d out of range", irq);
+    nvic_set_line(c, EXTERNAL + irq, level);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_read(Core *c, PyObject *args)
+{
+    unsigned long address, size;
+    if (!PyArg_ParseTuple(args, "kk", &address, &size))
+        return NULL;
+    Region *r = core_region(c, (uint32_t)address, (uint32_t)size);
+    if (!r)
+        return PyErr_Format(PyExc_LookupError, "no memory at 0x%08lX", address);
+    return PyBytes_FromStringAndSize((char *)r->data + (address - r->base), (Py_ssize_t)size);
+}
+
+static PyObject *py_write(Core *c, PyObject *args)
+{
+    unsigned long address;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "ky*", &address, &data))
+        return NULL;
+    Region *r = core_region(c, (uint32_t)address, (uint32_t)data.len);
+    if (!r)
+        PyErr_Format(PyExc_LookupError, "no memory at 0x%08lX", address);
+    else
+        memcpy(r->data + (address - r->base), data.buf, (size_t)data.len);
+    PyBuffer_Release(&data);
+    if (!r)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Code in this range changed from outside: drop translations and counts. */
+static PyObject *py_invalidate(Core *c, PyObject *args)
+{
+    unsigned long address, size;
+    if (!PyArg_ParseTuple(args, "kk", &address, &size))
+        return NULL;
+    Region *r = core_region(c, (uint32_t)address, (uint32_t)size);
+    if (r && r->counts)
+        memset(r->counts + (address - r->base) / 2, 0, size / 2 * sizeof *r->counts);
+    uc_ctl_remove_cache(c->uc, address, address + size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_registers(Core *c, PyObject *unused)
+{
+    (void)unused;
+    static const struct { const char *name; int id; } table[] = {
+        {"r0", UC_ARM_REG_R0}, {"r1", UC_ARM_REG_R1}, {"r2", UC_ARM_REG_R2}, {"r3", UC_ARM_REG_R3},
+        {"r4", UC_ARM_REG_R4}, {"r5", UC_ARM_REG_R5}, {"r6", UC_ARM_REG_R6}, {"r7", UC_ARM_REG_R7},
+        {"r8", UC_ARM_REG_R8}, {"r9", UC_ARM_REG_R9}, {"r10", UC_ARM_REG_R10},
+        {"r11", UC_ARM_REG_R11}, {"r12", UC_ARM_REG_R12}, {"sp", UC_ARM_REG_SP},
+        {"lr", UC_ARM_REG_LR}, {"pc", UC_ARM_REG_PC}, {"xpsr", UC_ARM_REG_XPSR},
+        {"msp", UC_ARM_REG_MSP}, {"psp", UC_ARM_REG_PSP}, {"control", UC_ARM_REG_CONTROL},
+        {"primask", UC_ARM_REG_PRIMASK}, {"basepri", UC_ARM_REG_BASEPRI},
+        {"faultmask", UC_ARM_REG_FAULTMASK},
+    };
+    PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict && i < sizeof table / sizeof *table; i++) {
+        PyObject *value = PyLong_FromUnsignedLong(core_reg(c, table[i].id));
+        if (!value || PyDict_SetItemString(dict, table[i].name, value))
+            Py_CLEAR(dict);
+        Py_XDECREF(value);
+    }
+    return dict;
+}
+
+static PyObject *get_fault(Core *c, void *unused)
+{
+    (void)unused;
+    Fault *f = &c->fault;
+    if (!f->valid)
+        Py_RETURN_NONE;
+    PyObject *r = PyTuple_New(16);
+    for (int i = 0; r && i < 16; i++)
+        PyTuple_SET_ITEM(r, i, PyLong_FromUnsignedLong(f->r[i]));
+    if (!r)
+        return NULL;
+    return Py_BuildValue("{s:i,s:K,s:N,s:k,s:k,s:k,s:k,s:k}", "exception", f->exception, "clock",
+                         (unsigned long long)f->now, "r", r, "xpsr", (unsigned long)f->xpsr, "cfsr",
+                         (unsigned long)f->cfsr, "hfsr", (unsigned long)f->hfsr, "mmfar",
+                         (unsigned long)f->mmfar, "bfar", (unsigned long)f->bfar);
+}
+
+static PyObject *get_event(Core *c, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(c->event);
+}
+
+static int set_event(Core *c, PyObject *value, void *unused)
+{
+    (void)unused;
+    unsigned long long clock = value ? PyLong_AsUnsignedLongLong(value) : NEVER;
+    if (PyErr_Occurred())
+        return -1;
+    c->event = clock;
+    if (clock < c->deadline)
+        c->deadline = clock;
+    return 0;
+}
+
+static PyGetSetDef getset[] = {
+    {"event", (getter)get_event, (setter)set_event, "core clock at which run() returns 'event'", NULL},
+    {"fault", (getter)get_fault, NULL, "the last fault taken since reset, or None", NULL},
+    {0},
+};
+
+static PyMemberDef members[] = {
+    {"now", T_ULONGLONG, offsetof(Core, now), READONLY, "core clocks since power-on"},
+    {"idle", T_ULONGLONG, offsetof(Core, idle), READONLY, "core clocks slept through"},
+    {"block", T_UINT, offsetof(Core, block), READONLY, "start address of the block that runs"},
+    {0},
+};
+
+static PyMethodDef methods[] = {
+    {"map_memory", (PyCFunction)(void (*)(void))map_memory, METH_VARARGS | METH_KEYWORDS,
+     "map_memory(base, data, flash=False, code=False)"},
+    {"map_device", (PyCFunction)map_device, METH_VARARGS,
+     "map_device(base, size, mem, wmask, w1c, flags, bus_read, bus_write)"},
+    {"reset", (PyCFunction)py_reset, METH_VARARGS, "reset(vtor) -> False if vtor is no memory"},
+    {"run", (PyCFunction)py_run, METH_VARARGS,
+     "run(limit) -> 'limit', 'event', 'stop', 'reset', 'fault' or 'lockup'"},
+    {"stop", (PyCFunction)py_stop, METH_NOARGS, "make run() return 'stop' at the next block"},
+    {"set_line", (PyCFunction)py_set_line, METH_VARARGS, "set_line(irq, level)"},
+    {"read", (PyCFunction)py_read, METH_VARARGS, "read(address, size) -> bytes"},
+    {"write", (PyCFunction)py_write, METH_VARARGS, "write(address, data)"},
+    {"invalidate", (PyCFunction)py_invalidate, METH_VARARGS, "invalidate(address, size)"},
+    {"registers", (PyCFunction)py_registers, METH_NOARGS, "registers() -> dict"},
+    {0},
+};
+
+static PyTypeObject core_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "omvsim.engine._core.Core",
+    .tp_basicsize = sizeof(Core),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "A Cortex-M7 with NVIC, SysTick, MPU and a peripheral bus.",
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)core_init,
+    .tp_dealloc = (destructor)core_dealloc,
+    .tp_methods = methods,
+    .tp_members = members,
+    .tp_getset = getset,
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_size = -1};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    PyObject *m = PyModule_Create(&module);
+    if (!m || PyModule_AddType(m, &core_type)) {
+        Py_XDECREF(m);
+        return NULL;
+    }
+    return m;
+}

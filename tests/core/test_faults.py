@@ -1,0 +1,112 @@
+"""Faults, escalation, lock-up and the MPU by small programs (DDI 0403 B1.5, B3.5)."""
+
+import pytest
+
+DONE = "ldr r4, =0x40000000\n mov r5, #99\n str r5, [r4]\n b .\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "cfsr", "bar"),
+    [
+        ("ldr r0, =0x60000000\n1: ldr r1, [r0]\n", 0x8200, 0x60000000),
+        ("ldr r0, =0x60000010\n1: str r1, [r0]\n movs r2, #77\n", 0x8200, 0x60000010),
+        ("1: udf #0\n", 1 << 16, None),
+    ],
+)
+def test_fault_is_taken_as_hard_fault_with_its_pc(program, code, cfsr, bar):
+    p = program(".thumb_func\nreset:\n movs r2, #5\n" + code + """
+    b .
+    .thumb_func
+hardfault:
+    ldr r4, =0x40000000
+    ldr r5, [sp, #24]
+    ldr r6, =1b
+    subs r5, r5, r6
+    str r5, [r4]
+    ldr r5, [sp, #8]
+    str r5, [r4]
+    ldr r5, =0xE000ED28
+    ldr r5, [r5]
+    str r5, [r4]
+    ldr r5, =0xE000ED2C
+    ldr r5, [r5]
+    str r5, [r4]
+    b .
+    """)  # fmt: skip
+    assert p.run() == "fault"
+    p.run()
+    assert p.writes == [0, 5, cfsr, 1 << 30]
+    fault = p.core.fault
+    assert fault["exception"] == 3
+    assert fault["cfsr"] == cfsr
+    if bar is not None:
+        assert fault["bfar"] == bar
+
+
+def test_enabled_bus_fault_has_its_own_handler(program):
+    p = program(
+        """
+    .thumb_func
+reset:
+    ldr r0, =0xE000ED24
+    ldr r1, =0x70000
+    str r1, [r0]
+    ldr r0, =0x60000000
+    ldr r1, [r0]
+    b .
+    .thumb_func
+busfault:
+"""
+        + DONE
+    )
+    assert p.run() == "fault"
+    p.run()
+    assert p.writes == [99]
+    assert p.core.fault["exception"] == 5
+
+
+def test_fault_in_hard_fault_locks_up(program):
+    p = program("""
+    .thumb_func
+reset:
+    udf #0
+    .thumb_func
+hardfault:
+    udf #1
+    """)
+    assert p.run() == "fault"
+    assert p.run() == "lockup"
+    assert p.run() == "lockup"
+
+
+def test_mpu_region_without_access_faults(program):
+    """Region 0: 4 KiB at RAM + 0x1000, AP 0 (no access), PRIVDEFENA."""
+    p = program(
+        """
+    .thumb_func
+reset:
+    ldr r0, =0xE000ED94
+    ldr r1, =0x20001010
+    str r1, [r0, #8]
+    ldr r1, =0x00000017
+    str r1, [r0, #12]
+    movs r1, #5
+    str r1, [r0]
+    dsb
+    isb
+    ldr r0, =0x20000FFC
+    str r1, [r0]
+    str r1, [r0, #4]
+    b .
+    .thumb_func
+hardfault:
+"""
+        + DONE
+    )
+    assert p.run() == "fault"
+    p.run()
+    assert p.writes == [99]
+    assert p.core.fault["cfsr"] == 0x82
+    assert p.core.fault["mmfar"] == 0x20001000
+    assert p.word(0x20000FFC) == 5
+    assert p.word(0x20001000) == 0

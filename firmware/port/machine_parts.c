@@ -57,13 +57,13 @@ static mp_obj_t pin_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_
         return args[0];
     }
     const char *name = mp_obj_str_get_str(args[0]); // "PD8" or "D8"
-    name += name[0] == 'P';
-    unsigned port = name[0] - 'A', pin = 0;
-    const char *digit = name + 1;
+    const char *letter = name + (name[0] == 'P');
+    unsigned port = letter[0] - 'A', pin = 0;
+    const char *digit = letter + 1;
     while (*digit >= '0' && *digit <= '9') {
         pin = pin * 10 + *digit++ - '0';
     }
-    if (port > 4 || pin > 15 || digit == name + 1 || *digit) {
+    if (port > 4 || pin > 15 || digit == letter + 1 || *digit) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("Pin(%s) doesn't exist"), name);
     }
     pin_obj_t *self = mp_obj_malloc(pin_obj_t, type);

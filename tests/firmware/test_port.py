@@ -1,0 +1,123 @@
+"""The port's modules on the emulated camera; behaviour from MicroPython's documentation."""
+
+import pytest
+from omvsim.testbed import SECOND, ScriptError
+
+from netsim import scenario as scenarios
+
+
+@pytest.fixture
+def bare(testbed):
+    """A camera in a world without DHCP."""
+    return testbed(scenario=scenarios.loads("[dhcp]\nenabled = false\n"))
+
+
+def test_every_promised_module_is_there(bare):
+    names = (
+        "asyncio binascii hashlib json machine network ntptime os random re select socket ssl "
+        "struct time tls"
+    )
+    assert bare.exec(f"for name in {names.split()!r}: __import__(name)\nprint('all')") == "all\n"
+
+
+def test_uart(bare):
+    out = bare.exec("""
+from machine import UART
+uart = UART(1, 9600, bits=8, parity=1, stop=2, timeout=20)
+print(uart)
+print(uart.write(b"hello"), uart.any(), uart.read(1))
+uart.flush()
+print(uart.txdone())
+for wrong in ({"baudrate": 1}, {"bits": 5}, {"stop": 3}):
+    try:
+        uart.init(**wrong)
+    except ValueError as error:
+        print(error)
+try:
+    UART(7)
+except ValueError as error:
+    print(error)
+""")
+    assert out.splitlines() == [
+        "UART(1, baudrate=9600, bits=8, parity=1, stop=2, timeout=20, timeout_char=0)",
+        "5 0 None",
+        "True",
+        "baudrate out of range",
+        "bits must be 7 or 8",
+        "stop must be 1 or 2",
+        "UART(7) doesn't exist",
+    ]
+
+
+def test_pins_and_lamps(bare):
+    out = bare.exec("""
+from machine import LED, Pin
+pin = Pin("PA3", Pin.OUT, value=1)
+print(pin, pin.value(), pin())
+pin.off()
+print(pin.value())
+lamp, level = LED("LED_RED"), Pin("PC0")
+print(level.value())
+lamp.on()
+print(level.value())
+lamp.toggle()
+print(level.value())
+for make in (lambda: Pin("PZ9"), lambda: Pin("PA16"), lambda: LED("LED_GREEN")):
+    try:
+        make()
+    except ValueError as error:
+        print(error)
+""")
+    assert out.splitlines() == [
+        "Pin('A3') 1 1", "0", "1", "0", "1",
+        "Pin(PZ9) doesn't exist", "Pin(PA16) doesn't exist", "LED(LED_GREEN) doesn't exist",
+    ]  # fmt: skip
+
+
+def test_identity(bare):
+    out = bare.exec("""
+import machine, os
+print(machine.freq(), len(machine.unique_id()), os.uname().machine)
+""")
+    assert out == "480000000 12 OpenMV Cam H7 with LAN8742 with STM32H743\n"
+
+
+def test_main_py_runs_after_boot_py(bare):
+    bare.put("boot.py", b"order = ['boot']\n")
+    bare.put("main.py", b"order.append('main')\nprint('order', order)\n")
+    start = len(bare.console)
+    bare.reset()
+    assert b"order ['boot', 'main']\r\n" in bare.console[start:]
+
+
+def test_time_server_that_is_not_there(testbed):
+    """pool.ntp.org has an address where nobody answers: OSError ETIMEDOUT after a second."""
+    camera = testbed(scenario=scenarios.loads('[dns.zone]\n"pool.ntp.org" = "192.168.1.77"\n'))
+    began = camera.now
+    with pytest.raises(ScriptError, match=r"OSError: (\[Errno 110\] )?.*(ETIMEDOUT|EHOSTUNREACH)"):
+        camera.exec("import ntptime\nntptime.settime()")
+    assert SECOND <= camera.now - began < 3 * SECOND
+
+
+def test_time_server_without_a_name(testbed):
+    camera = testbed(scenario=scenarios.loads(""))
+    with pytest.raises(ScriptError, match="OSError: -"):
+        camera.exec("import ntptime\nntptime.settime()")
+
+
+def test_ssl_names_are_the_documented_ones(bare):
+    out = bare.exec("""
+import ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+names = context.get_ciphers()
+print(len(names), all(n.startswith("TLS_") and "_WITH_" in n for n in names))
+context.set_ciphers(names[:1])
+print(context.verify_mode == ssl.CERT_NONE)
+for call in (lambda: ssl.SSLContext(), lambda: ssl.SSLContext(protocol=0),
+             lambda: context.wrap_socket(None, True)):
+    try:
+        call()
+    except TypeError:
+        print("TypeError")
+""")
+    assert out.splitlines() == ["18 True", "True", "TypeError", "TypeError", "TypeError"]

@@ -36,7 +36,9 @@ class SSLContext:
         return [n.replace("-", "_") for n in self._context.get_ciphers()]
 
     def set_ciphers(self, ciphers):
-        self._context.set_ciphers([n.replace("_", "-") for n in ciphers])
+        if not isinstance(ciphers, str):  # a str is for tls to refuse
+            ciphers = [n.replace("_", "-") for n in ciphers]
+        self._context.set_ciphers(ciphers)
 
     def wrap_socket(self, sock, *, server_side=False, do_handshake_on_connect=True,
                     server_hostname=None, client_id=None):

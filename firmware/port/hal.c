@@ -39,6 +39,9 @@ mp_uint_t mp_hal_ticks_us(void) {
     do {
         ms = milliseconds;
         clocks = SysTick->LOAD - SysTick->VAL;
+        if (SCB->ICSR & SCB_ICSR_PENDSTSET_Msk) { // wrapped, and the handler is kept out
+            clocks = SysTick->LOAD - SysTick->VAL + CORE_HZ / 1000;
+        }
     } while (ms != milliseconds);
     return ms * 1000 + clocks / (CORE_HZ / 1000000);
 }

@@ -40,14 +40,12 @@ int main(void) {
         readline_init0();
         mod_network_init();
         pyexec_frozen_module("_boot.py", false);
-        if (pyexec_mode_kind == PYEXEC_MODE_FRIENDLY_REPL) {
-            int ret = pyexec_file_if_exists("boot.py");
-            if (!(ret & PYEXEC_FORCED_EXIT)) {
-                ret = pyexec_file_if_exists("main.py");
-            }
-            if (ret & PYEXEC_FORCED_EXIT) {
-                goto soft_reset;
-            }
+        int ret = pyexec_file_if_exists("boot.py");
+        if (!(ret & PYEXEC_FORCED_EXIT) && pyexec_mode_kind == PYEXEC_MODE_FRIENDLY_REPL) {
+            ret = pyexec_file_if_exists("main.py");
+        }
+        if (ret & PYEXEC_FORCED_EXIT) {
+            goto soft_reset;
         }
         for (;;) {
             if ((pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl() : pyexec_friendly_repl()) != 0) {

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("OMVSIM_CACHE", Path.home() / ".cache/openmv-testbed"))
+DEFAULT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "openmv-testbed")
+CACHE = Path(os.environ.get("OMVSIM_CACHE", DEFAULT))
 
 
 def build(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -48,11 +48,11 @@ class Evidence:
             folder.mkdir(parents=True, exist_ok=True)
             self._console = (folder / "console.log").open("wb")
         except OSError as error:
-            raise UserError(f"{folder}: {error.strerror}: choose another --out") from None
+            raise self._unwritable(error) from None
         self.capture = folder / "net.pcapng"
         self._events: list[netsim.Event] = []
         self._chunks: list[tuple[int, bytes]] = []
-        (folder / "scenario.toml").write_text(result.scenario_text)
+        self._replace("scenario.toml", result.scenario_text)
         self._write(result)
 
     def console(self, data: bytes, now: int) -> None:
@@ -79,5 +79,11 @@ class Evidence:
     def _replace(self, name: str, text: str) -> None:
         """A reader sees the old file or the new one, never half of either."""
         partial = self.folder / f"{name}.partial"
-        partial.write_text(text)
-        partial.rename(self.folder / name)
+        try:
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+            partial.replace(self.folder / name)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"{self.folder}: {error.strerror}: choose another --out")

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 SHOWN = 2000  # events or console lines; the middle of more stays in the files
 EVERYBODY = "*"
 Item = TypeVar("Item")
-#: C0 controls but line feed, as Unicode's control pictures
-PICTURES: dict[int, int | None] = {code: 0x2400 + code for code in range(0x20) if code != 0x0A}
-PICTURES |= {0x0D: None, 0x7F: 0x2421}
+LONGEST = 4000  # characters of a console line
 
 environment = Environment(
     loader=PackageLoader("omvsim"),
@@ -73,15 +71,22 @@ def console_lines(chunks: Iterable[tuple[int, bytes]]) -> list[Line]:
             started = started if pending else time
             pending += piece
             if piece.endswith(b"\n"):
-                lines.append(Line(started, _visible(pending)))
+                lines.append(Line(started, _text(pending)))
                 pending.clear()
     if pending:
-        lines.append(Line(started, _visible(pending)))
+        lines.append(Line(started, _text(pending)))
     return lines
 
 
-def _visible(data: bytes | bytearray) -> str:
-    return data.decode(errors="replace").rstrip("\r\n").translate(PICTURES)
+def _text(data: bytes | bytearray) -> str:
+    text = data.decode(errors="backslashreplace").rstrip("\r\n")
+    more = len(text) - LONGEST
+    return f"{text[:LONGEST]} ... {more} more characters" if more > 0 else text
+
+
+def visible(text: str) -> str:
+    """Controls, also those that turn the direction of text, as Python's escapes."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _ends(items: list[Item]) -> tuple[list[Item], int, list[Item]]:
@@ -95,12 +100,14 @@ def milliseconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:,.3f}"
 
 
+environment.filters |= {"ms": milliseconds, "visible": visible}
+
+
 def render(result: Result, events: list[Event], console: Iterable[tuple[int, bytes]]) -> str:
     """The whole page."""
     names = participants(events)
     first, hidden, last = _ends(events)
     lines = _ends(console_lines(console))
-    environment.filters["ms"] = milliseconds
     return environment.get_template("report.html").render(
         result=result,
         names=names,

@@ -82,7 +82,30 @@ def test_what_the_camera_prints_cannot_become_markup():
     html = report.render(result(script="<b>"), [Event(0, "camera", "*", "UDP", "<i>")], [(0, evil)])
     page = Page(html)
     assert "script" not in page.tags
-    assert "<script>alert(1)</script>\u241b[31m\ufffd&amp;" in page.text
+    assert r"<script>alert(1)</script>\x1b[31m\xff&amp;" in page.text
+
+
+def test_controls_from_anywhere_are_shown_not_obeyed():
+    evil = "\x00\x1b\x85\x9b\u202e"
+    html = report.render(
+        result(outcome="exception", detail=evil),
+        [Event(0, "camera", "*", "TCP", evil)],
+        [(0, evil.encode() + b"\r\n")],
+    )
+    assert html.count(r"\x00\x1b\x85\x9b\u202e") == 3
+    assert all(c.isprintable() or c == "\n" for c in html)
+
+
+def test_a_line_without_end_is_cut():
+    (line,) = report.console_lines([(0, b"x" * 10_000_000)])
+    assert line.text.endswith("x ... 9996000 more characters")
+    assert len(line.text) < 5000
+
+
+def test_a_name_that_is_no_unicode_is_written(tmp_path):
+    Evidence(tmp_path, result(script="cl\udcff.py"))
+    assert rb"cl\udcff.py" in (tmp_path / "result.json").read_bytes()
+    assert rb"cl\udcff.py" in (tmp_path / "report.html").read_bytes()
 
 
 def test_a_line_keeps_the_time_of_its_first_byte():
@@ -117,3 +140,10 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/run: .*: choose another --out$"):
         Evidence(tmp_path / "file/run", result())
+
+
+@pytest.mark.parametrize("name", ["console.log", "scenario.toml", "result.json", "report.html"])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=r": .*: choose another --out$"):
+        Evidence(tmp_path, result())

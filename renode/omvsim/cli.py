@@ -112,10 +112,14 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code = 0
     progress = Progress(options.interrupt, options.host_limit / SECOND)
+    held = b""  # a CR whose LF may come with the next bytes
 
     def printed(data: bytes) -> None:
+        nonlocal held
         progress.output()
-        sys.stdout.buffer.write(data.replace(b"\r\n", b"\n"))
+        text = (held + data).replace(b"\r\n", b"\n")
+        held = b"\r" if text.endswith(b"\r") else b""
+        sys.stdout.buffer.write(text.removesuffix(b"\r"))
         sys.stdout.flush()
 
     try:
@@ -147,6 +151,8 @@ def run(options: argparse.Namespace) -> int:
         print("omvsim: interrupted", file=sys.stderr)
         code = 130
     progress.clear()
+    sys.stdout.buffer.write(held)
+    sys.stdout.flush()
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
     return code
 

@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -46,3 +48,13 @@ def test_exception(omvsim: Run, tmp_path: Path, example: Path, image: Path) -> N
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert (result["outcome"], result["exit_code"]) == ("exception", 1)
     assert "validity has expired" in result["detail"]
+
+
+def test_lines_end_in_line_feeds(tmp_path: Path, image: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("print(1)\nprint('a\\rb')\nprint('c', end='\\r')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "omvsim", "run", "--out", tmp_path / "out", script],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == b"1\na\rb\nc\r"

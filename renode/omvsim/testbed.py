@@ -27,7 +27,7 @@ from omvsim.rawrepl import CTRL_B, CTRL_C, Execution, ProtocolError, State
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 BOARD = images.ROOT / "renode/openmv_h7.repl"
-PROMPT = rb">>> $"
+PROMPT = re.compile(rb">>> $")
 EXIT_CODES = {
     "passed": 0,
     "exception": 1,
@@ -230,9 +230,13 @@ class Testbed:
         assert found is not None
         return found
 
+    def _await_prompt(self, start: int, limit: int = 10 * SECOND) -> None:
+        """Run until the console, from byte `start` on, ends in the prompt."""
+        self.run_until(lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt")
+
     def boot(self, limit: int = 10 * SECOND) -> None:
         """Run to the prompt, then until the network has given an address if it can."""
-        self.run_until(lambda: re.search(PROMPT, self.console) is not None, limit, "the prompt")
+        self._await_prompt(0, limit)
         if self.scenario.dhcp.enabled and self.scenario.camera.link:
             end = self.engine.now + 5 * SECOND
             while self.network.camera_address is None and self.engine.now < end:
@@ -308,9 +312,7 @@ class Testbed:
         start = len(self.console)
         self.engine.console_write(b"\x04")
         self.expect("soft reboot", start=start)
-        self.run_until(
-            lambda: re.search(PROMPT, bytes(self.console[start:])) is not None, what="the prompt"
-        )
+        self._await_prompt(start)
 
     def set_link(self, up: bool) -> None:
         """Plug the camera's cable in or out."""
@@ -321,9 +323,7 @@ class Testbed:
         """Press the reset button and wait for the prompt."""
         start = len(self.console)
         self.engine.reset()
-        self.run_until(
-            lambda: re.search(PROMPT, bytes(self.console[start:])) is not None, what="the prompt"
-        )
+        self._await_prompt(start)
 
     def ping(self, size: int = 32, limit: int = 2 * SECOND) -> int:
         """Ping the camera from the gateway; the round trip in ns. Raises TimeLimit."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from omvsim.engine import EXCEPTIONS, Fault, Stop, Unmodelled
 from omvsim.engine.unicorn import Core
 from omvsim.errors import UserError
+from omvsim.image import BOOT_ADDRESS, Image
 from omvsim.peripherals.base import COLD_RTC, BusError, Component, Memory
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth import Eth
@@ -26,16 +27,8 @@ SECOND = 1_000_000_000
 NEVER = 2**64 - 1
 REASONS = {"limit": Stop.DEADLINE, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
 Kind = TypeVar("Kind", bound=Component)
-BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 #: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
 TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
-
-
-class Image(Protocol):
-    """What a firmware image must tell: (address, bytes) of its segments."""
-
-    @property
-    def segments(self) -> Iterable[tuple[int, bytes]]: ...
 
 
 @dataclass(order=True)

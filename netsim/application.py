@@ -24,6 +24,9 @@ class Stream(Protocol):
     def close(self) -> None:
         """Nothing more to write; the other end may go on."""
 
+    def cut(self) -> None:
+        """Close what carries the stream, without the stream's own farewell."""
+
     def abort(self) -> None:
         """End at once, by a reset."""
 

@@ -202,5 +202,6 @@ def camera_files(scenario: Scenario) -> dict[str, bytes]:
             result[name] = made.pem if file.format == "pem" else made.der
         else:
             made = authority[str(file.key)]
-            result[name] = made.key_pem if file.format == "pem" else made.key_der
+            forms = {"pem": made.key_pem, "der": made.key_der, "pkcs8": made.key_pkcs8}
+            result[name] = forms[file.format]
     return result

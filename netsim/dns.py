@@ -19,7 +19,13 @@ class DnsServer:
     """Knows the names of `zone`; all others do not exist (NXDOMAIN)."""
 
     def __init__(self, zone: Mapping[str, IPv4Address]) -> None:
-        self._zone = {name.lower().rstrip("."): address for name, address in zone.items()}
+        self._zone: dict[str, IPv4Address] = {}
+        for name, address in zone.items():
+            self.add(name, address)
+
+    def add(self, name: str, address: IPv4Address) -> None:
+        """From now on `name` has this address."""
+        self._zone[name.lower().rstrip(".")] = address
 
     def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
         """Answer a query."""

@@ -64,13 +64,27 @@ class DtlsServer:
     """A UDP service: a session for each address that shows a valid cookie."""
 
     def __init__(
-        self, context: SSL.Context, accept: Callable[[], tuple[Application, Peer]]
+        self,
+        context: SSL.Context,
+        accept: Callable[[], tuple[Application, Peer]],
+        ignore: int = 0,
+        delay: int = 0,
     ) -> None:
         self._context, self._accept = context, accept
+        self._ignore = ignore  # so many datagrams, as if the network had lost them
+        self._delay = delay  # of answers to a ClientHello, in ns
         self._sessions: dict[Address, DtlsSession] = {}
 
     def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
         """Pass on to the session of its sender."""
+        if self._ignore:
+            self._ignore -= 1
+        elif self._delay and _is_client_hello(datagram.payload):
+            host.call_at(host.now + self._delay, lambda: self._take(host, packet, datagram))
+        else:
+            self._take(host, packet, datagram)
+
+    def _take(self, host: Host, packet: Packet, datagram: Datagram) -> None:
         peer = packet.source, datagram.source_port
         session = self._sessions.get(peer)
         starts = _is_client_hello(datagram.payload)
@@ -97,17 +111,26 @@ class DtlsClient:
         record: Peer,
         *,
         server_name: str | None,
+        delay: int = 0,
     ) -> None:
-        self._host, self._port = host, host.bind(self)
+        self._host, self._port, self._delay = host, host.bind(self), delay
         self._session = DtlsSession(host, context, self._port, peer)
         self._session.call(application, record, server_name)
 
     def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
         """Pass on what comes from the peer."""
-        if (packet.source, datagram.source_port) == self._session.peer:
-            self._session.receive(datagram.payload)
+        if (packet.source, datagram.source_port) != self._session.peer:
+            return
+        if self._delay:  # the first answer only: the server's cookie
+            host.call_at(host.now + self._delay, lambda: self._take(datagram.payload))
+            self._delay = 0
+        else:
+            self._take(datagram.payload)
+
+    def _take(self, payload: bytes) -> None:
+        self._session.receive(payload)
         if self._session.over:
-            host.release(self._port)
+            self._host.release(self._port)
 
     def give_up(self, error: str) -> None:
         """The handshake takes too long; without effect if it is over."""
@@ -182,9 +205,11 @@ class DtlsSession:
             self._flush()
         self._end(None)
 
-    def abort(self) -> None:
+    def cut(self) -> None:
         """Forget the session without a word."""
-        self._end("aborted")
+        self._end(None)
+
+    abort = cut  # a datagram has no reset
 
     def call_later(self, delay: int, function: Callable[[], None]) -> None:
         """Call `function` in `delay` ns."""
@@ -205,6 +230,8 @@ class DtlsSession:
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
+            if self._record:
+                self._record.close_notify = True
             self._flush()
             self._end(None)
         except SSL.Error as error:

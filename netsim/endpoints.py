@@ -14,7 +14,7 @@ from netsim.ntp import NtpServer
 from netsim.peers import Caller, HttpServer, Peer, Talker
 from netsim.rto import MS, SECOND
 from netsim.scenario import Client, Scenario, Server
-from netsim.tls import Tls
+from netsim.tls import Tls, TlsLayer
 
 _DTLS_PATIENCE = 60 * SECOND  # for a handshake that has begun
 
@@ -62,12 +62,17 @@ class Endpoints:
 
     def _start(self, hosts: Mapping[str, Host]) -> None:
         for server in self._scenario.servers:
-            self._serve(hosts[server.name], server)
+            self.serve(hosts[server.name], server)
         for client in self._scenario.clients:
-            if client.count:
-                Visits(self, hosts[client.name], client)
+            self.visit(hosts[client.name], client)
 
-    def _serve(self, host: Host, server: Server) -> None:
+    def visit(self, host: Host, client: Client) -> None:
+        """Let a client call the camera."""
+        if client.count:
+            Visits(self, host, client)
+
+    def serve(self, host: Host, server: Server) -> None:
+        """Put a server to work; raises UserError if its certificate or ciphers are no good."""
         port = server.listening_port
 
         def accept() -> tuple[Application, Peer]:
@@ -78,10 +83,12 @@ class Endpoints:
         if server.kind == "ntp":
             host.udp(port, NtpServer(self._scenario.time))
         elif server.kind == "dtls":
-            host.udp(port, DtlsServer(self.dtls.context(server), accept))
+            delay = server.handshake_delay_ms * MS
+            host.udp(port, DtlsServer(self.dtls.context(server), accept, server.ignore, delay))
         elif server.kind in ("https", "tls"):
             context = self.tls.context(server)
-            host.listen(port, lambda: self.tls.layer(context, *accept()))
+            delay = server.handshake_delay_ms * MS
+            host.listen(port, lambda: self.tls.layer(context, *accept(), delay=delay))
         else:
             host.listen(port, lambda: accept()[0])
 
@@ -94,7 +101,14 @@ class Endpoints:
                 clock=lambda now: self._scenario.time + timedelta(microseconds=now // 1000),
                 note=partial(self._tell, host),
             )
-        return Talker(record, server.greeting.encode(), server.echo, server.delay_ms)
+        greeting = repeated(server.greeting, server.size)
+        return Talker(record, greeting, server.echo, server.delay_ms, server.end)
+
+
+def repeated(text: str, size: int) -> bytes:
+    """The text over and over up to `size` bytes; 0 means the text as it is."""
+    data = text.encode()
+    return (data * (size // len(data) + 1))[:size] if data and size else data
 
 
 class Visits:
@@ -114,7 +128,8 @@ class Visits:
         client = self._client
         record = Peer(client.name, "client", client.kind, client.port)
         self._endpoints.peers.append(record)
-        caller = Caller(record, client.send.encode(), client.hold_ms, self._finished)
+        text = repeated(client.send, client.size)
+        caller = Caller(record, text, client.hold_ms, self._finished, client.end)
         self._connect(address, caller, record)
 
     def _finished(self, record: Peer) -> None:
@@ -129,6 +144,12 @@ class Visits:
     def _call_again_later(self) -> None:
         self._host.call_at(self._host.now + self._client.retry_ms * MS, self._call)
 
+    def _leave(self, layer: TlsLayer, record: Peer) -> None:
+        """Go in mid handshake, or later; the camera need not agree."""
+        if record.opened_ns is not None and record.closed_ns is None:
+            layer.abort() if self._client.end == "reset" else layer.cut()
+            layer.application.lost(layer, "left")
+
     # How to connect: by kind ------------------------------------------------------------
 
     def _tcp(self) -> Callable[[IPv4Address, Application, Peer], None]:
@@ -141,8 +162,12 @@ class Visits:
         tls, context = self._endpoints.tls, self._endpoints.tls.context(self._client)
 
         def connect(address: IPv4Address, application: Application, record: Peer) -> None:
-            layer = tls.layer(context, application, record, self._client.server_name)
-            self._host.connect(address, record.port, layer, self._host.now)
+            client, host = self._client, self._host
+            delay = client.handshake_delay_ms * MS
+            layer = tls.layer(context, application, record, client.server_name, delay)
+            host.connect(address, record.port, layer, host.now)
+            if client.leave_ms:
+                host.call_at(host.now + client.leave_ms * MS, partial(self._leave, layer, record))
 
         return connect
 
@@ -152,7 +177,10 @@ class Visits:
         def connect(address: IPv4Address, application: Application, record: Peer) -> None:
             peer = address, record.port
             name = self._client.server_name
-            visit = DtlsClient(host, context, peer, application, record, server_name=name)
+            delay = self._client.handshake_delay_ms * MS
+            visit = DtlsClient(
+                host, context, peer, application, record, server_name=name, delay=delay
+            )
 
             def check_answer() -> None:
                 if record.opened_ns is None:
@@ -160,6 +188,7 @@ class Visits:
 
             # UDP tells of nobody there by silence only.
             host.call_at(host.now + self._client.retry_ms * MS, check_answer)
-            host.call_at(host.now + _DTLS_PATIENCE, partial(visit.give_up, "handshake timed out"))
+            patience = self._client.leave_ms * MS or delay + _DTLS_PATIENCE
+            host.call_at(host.now + patience, partial(visit.give_up, "handshake timed out"))
 
         return connect

@@ -47,6 +47,10 @@ class Interface:
         self._asked: dict[IPv4Address, _Resolution] = {}
         self._out: list[bytes] = []
 
+    def attach(self, host: Host) -> None:
+        """Another host behind the card."""
+        self._hosts[host.address] = host
+
     def receive(self, frame: bytes, now: int) -> None:
         """A frame from the switch."""
         if len(frame) < 14 or frame[:6] not in (self.mac, BROADCAST_MAC):

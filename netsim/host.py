@@ -72,6 +72,8 @@ class TcpStream:
         self._host.wake()
         self.connection.close()
 
+    cut = close  # TCP says farewell by its FIN
+
     def abort(self) -> None:
         """Reset the connection."""
         self._host.wake()

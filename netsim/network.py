@@ -1,6 +1,7 @@
 """The network of a scenario: one port for the camera, everything else behind it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from netsim.ethernet import Interface
 from netsim.events import Event, Observer
 from netsim.host import Host, Ping
 from netsim.peers import Peer
-from netsim.port import Port, earliest
+from netsim.port import earliest
 from netsim.scenario import Client, Scenario, Server
 from netsim.switch import LONGEST, Cable, Switch
 
@@ -41,12 +42,14 @@ class Network:
         self._to_camera: list[bytes] = []
         self._switch = Switch(cable)
         self._switch.attach(CAMERA)
-        self._ports: dict[str, Port] = {}
+        self._ports: dict[str, Interface] = {}
         self.hosts = self._build_hosts()
         self._dhcp = dhcp.DhcpServer(scenario.dhcp, options.subnet)
+        servers = {server.name: server.address for server in scenario.servers}
+        self._dns = dns.DnsServer(servers | scenario.dns.zone)
         self._start_gateway()
-        names = {host.address: host.name for host in self.hosts.values()}
-        self._observer = Observer(names, self._tell)
+        self._names = {host.address: host.name for host in self.hosts.values()}
+        self._observer = Observer(self._names, self._tell)
         self._capture = Capture(capture, scenario.time, hold) if capture else None
         try:
             self._endpoints = Endpoints(
@@ -104,6 +107,31 @@ class Network:
         """Let `host` send an echo request; `reply_ns` of the result tells the answer."""
         return self.hosts[host].ping(IPv4Address(address), max(now, self._now), size)
 
+    def add(self, peer: Server | Client) -> None:
+        """Let another server or client of the scenario's kind begin now."""
+        host = self._host_of(peer)
+        if isinstance(peer, Server):
+            self._dns.add(peer.name, peer.address)
+            self._endpoints.serve(host, peer)
+        else:
+            host.now = max(host.now, self._now)
+            start = self._now // 1_000_000 + peer.start_ms  # virtual time, not since now
+            self._endpoints.visit(host, replace(peer, start_ms=start))
+
+    def _host_of(self, peer: Server | Client) -> Host:
+        """The host with the peer's address; a new one if there is none yet."""
+        options = self.scenario.network
+        known = (host for host in self.hosts.values() if host.address == peer.address)
+        host = next(known, None) or Host(peer.name, peer.address, self.scenario.seed)
+        if host.name == peer.name:
+            self._names[host.address] = host.name
+            if host.address not in options.subnet:
+                self._ports[GATEWAY].attach(host)
+            elif host.name not in self._ports:
+                self._plug_in([host])
+        self.hosts[peer.name] = host
+        return host
+
     def set_link(self, up: bool, now: int) -> None:
         """Plug the camera's cable in or out; without it frames are lost both ways."""
         self._run(now)
@@ -136,20 +164,22 @@ class Network:
         near = [h for h in by_address.values() if h.address in options.subnet]
         far = [h for h in by_address.values() if h.address not in options.subnet]
         for host in near:
-            behind = far if host.name == GATEWAY else []
-            mac = b"\x02\x00" + host.address.packed
-            port = Interface(mac, options.subnet, options.gateway, [host, *behind])
-            self._switch.attach(host.name)
-            self._ports[host.name] = port
+            self._plug_in([host, *far] if host.name == GATEWAY else [host])
         return by_name
+
+    def _plug_in(self, hosts: list[Host]) -> None:
+        """A network card for the first host, with the others behind it."""
+        first, options = hosts[0], self.scenario.network
+        mac = b"\x02\x00" + first.address.packed
+        self._switch.attach(first.name)
+        self._ports[first.name] = Interface(mac, options.subnet, options.gateway, hosts)
 
     def _start_gateway(self) -> None:
         gateway, scenario = self.hosts[GATEWAY], self.scenario
         if scenario.dhcp.enabled:
             gateway.udp(dhcp.SERVER_PORT, self._dhcp)
         if scenario.dns.enabled:
-            servers = {s.name: s.address for s in scenario.servers}
-            gateway.udp(dns.PORT, dns.DnsServer(servers | scenario.dns.zone))
+            gateway.udp(dns.PORT, self._dns)
 
     def _next_step(self) -> int | None:
         ports = (port.next_deadline() for port in self._ports.values())

@@ -10,7 +10,9 @@ import h11
 
 from netsim.application import Application, Stream
 from netsim.rto import MS
+from netsim.scenario import End
 
+_LAST_WORDS = 20 * MS  # for a greeting to arrive before a reset
 _KEPT = 1 << 20  # bytes of received data that a record keeps
 
 
@@ -28,14 +30,24 @@ class Peer:
     version: str | None = None
     cipher: str | None = None
     server_name: str | None = None  # asked for by SNI
+    offered: list[str] = field(default_factory=list)  # cipher suites, IANA's names
     certificate: bytes | None = None  # the camera's, DER
     verified: bool = False  # that certificate was demanded and is good
+    close_notify: bool = False  # the camera said that it has sent all
     received: bytearray = field(default_factory=bytearray)
     error: str | None = None
 
     def keep(self, data: bytes) -> None:
         """Remember received data, up to a limit."""
         self.received += data[: _KEPT - len(self.received)]
+
+
+def leave(stream: Stream, end: End) -> None:
+    """End a stream in order, or without a close_notify, or by a reset."""
+    if end == "reset":
+        stream.call_later(_LAST_WORDS, stream.abort)
+    else:
+        stream.close() if end == "notify" else stream.cut()
 
 
 class Recorded(Application):
@@ -126,9 +138,12 @@ class HttpServer(Recorded):
 class Talker(Recorded):
     """Sends a greeting, then sends back what it gets if told to echo."""
 
-    def __init__(self, record: Peer, greeting: bytes, echo: bool, delay_ms: int) -> None:
+    def __init__(
+        self, record: Peer, greeting: bytes, echo: bool, delay_ms: int, end: End = "notify"
+    ) -> None:
         super().__init__(record)
         self._greeting, self._echo, self._delay = greeting, echo, delay_ms * MS
+        self._end = end
 
     def opened(self, stream: Stream) -> None:
         """Greet; without echo that is all there is to say."""
@@ -148,17 +163,23 @@ class Talker(Recorded):
     def _greet(self, stream: Stream) -> None:
         stream.write(self._greeting)
         if not self._echo:
-            stream.close()
+            leave(stream, self._end)
 
 
 class Caller(Recorded):
     """A client: sends its text, keeps what it gets, and closes after a while."""
 
     def __init__(
-        self, record: Peer, text: bytes, hold_ms: int, finished: Callable[[Peer], None]
+        self,
+        record: Peer,
+        text: bytes,
+        hold_ms: int,
+        finished: Callable[[Peer], None],
+        end: End = "notify",
     ) -> None:
         super().__init__(record)
         self._text, self._hold, self._finished = text, hold_ms * MS, finished
+        self._end = end
         self._over = False
 
     def opened(self, stream: Stream) -> None:
@@ -166,7 +187,7 @@ class Caller(Recorded):
         super().opened(stream)
         stream.write(self._text)
         if self._hold:
-            stream.call_later(self._hold, stream.close)
+            stream.call_later(self._hold, lambda: leave(stream, self._end))
 
     def ended(self, stream: Stream) -> None:
         """Both ends have said all; TCP's TIME-WAIT need not be waited for."""

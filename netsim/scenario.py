@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from netsim import schema
 from netsim.errors import ScenarioError, UserError
-from netsim.schema import Count, Port, Problem
+from netsim.schema import Count, Port, Problem, convert
 from netsim.toml_lines import key_lines, line_of
 
 Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
 ClientKind = Literal["tls", "dtls", "tcp"]
 KeyKind = Literal["P-256", "P-384", "RSA-2048", "RSA-4096", "Ed25519"]
 Version = Literal["TLSv1.2", "TLSv1.3"]
+End = Literal["notify", "fin", "reset"]
 DEFAULT_PORTS = {"https": 443, "http": 80, "tls": 8443, "dtls": 5684, "tcp": 7, "ntp": 123}
 SECURED = ("https", "tls", "dtls")  # kinds that need a certificate
 _SUBNET = IPv4Network("192.168.1.0/24")
@@ -35,7 +35,7 @@ class File:
     path: str | None = None
     certificate: str | None = None
     key: str | None = None
-    format: Literal["der", "pem"] = "der"
+    format: Literal["der", "pem", "pkcs8"] = "der"
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,13 @@ class Server:
     ciphers: str | None = None
     body: str = "Hello from the testbed.\n"
     greeting: str = ""
+    size: Count = 0
     echo: bool = True
     delay_ms: Count = 0
+    handshake_delay_ms: Count = 0
+    sni: dict[str, str] = field(default_factory=dict)
+    end: End = "notify"
+    ignore: Count = 0
 
     @property
     def listening_port(self) -> int:
@@ -126,7 +131,11 @@ class Client:
     retry_ms: Count = 500
     count: Count = 1
     send: str = ""
+    size: Count = 0
     hold_ms: Count = 0
+    leave_ms: Count = 0
+    handshake_delay_ms: Count = 0
+    end: End = "notify"
     server_name: str | None = None
     verify: str | None = None
     certificate: str | None = None
@@ -153,6 +162,23 @@ class Scenario:
     def with_seed(self, seed: int) -> "Scenario":
         """The same world with other random numbers and keys."""
         return replace(self, seed=seed)
+
+    def with_peer(self, key: Literal["server", "client"], **table: Any) -> "Scenario":
+        """The same world with one more server or client, last of its list.
+
+        `table` has the keys of a scenario file; raises UserError.
+        """
+        try:
+            if key == "server":
+                result = replace(self, servers=(*self.servers, convert(Server, table)))
+            else:
+                result = replace(self, clients=(*self.clients, convert(Client, table)))
+            for problem in _check(result):
+                raise problem
+        except Problem as problem:
+            at = [str(step) for step in problem.path[-1:] if isinstance(step, str)]
+            raise UserError(": ".join([key, *at, problem.what])) from None
+        return result
 
 
 def load(path: Path | str) -> Scenario:
@@ -189,7 +215,7 @@ def loads(text: str, origin: str = "<scenario>", folder: Path = Path()) -> Scena
         line = int("".join(c for c in place.split(",")[0] if c.isdigit()) or text.count("\n") + 1)
         raise ScenarioError(origin, line, "", f"no valid TOML: {what.lower()}") from None
     try:
-        result: Scenario = schema.convert(Scenario, table)
+        result: Scenario = convert(Scenario, table)
         result = replace(result, text=text, folder=folder)
         for problem in _check(result):
             raise problem
@@ -256,6 +282,9 @@ def _check_peer(
         name = getattr(peer, key)
         if name is not None and name not in scenario.certificates:
             yield Problem((*path, key), _no_certificate(name))
+    for name in peer.sni.values() if isinstance(peer, Server) else ():
+        if name not in scenario.certificates:
+            yield Problem((*path, "sni"), _no_certificate(name))
 
 
 def _no_certificate(name: str) -> str:

@@ -3,6 +3,7 @@
 import ssl
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from netsim.application import Address, Application, Stream
@@ -11,7 +12,7 @@ from netsim.errors import UserError
 from netsim.openssl_random import Randomness
 from netsim.peers import Peer
 from netsim.scenario import Client, Server
-from netsim.tls_records import server_name
+from netsim.tls_records import cipher_suites, server_name
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 # OpenSSL's own default, spelled out: Python builds differ in theirs.
@@ -68,6 +69,8 @@ class Tls:
             context.set_ciphers(options.ciphers or _CIPHERS)
             if options.certificate:
                 self._load_chain(context, options.certificate)
+            if isinstance(options, Server) and options.sni:
+                context.sni_callback = self._chooser(options)
             if options.verify:
                 context.load_verify_locations(cadata=self._authority[options.verify].pem.decode())
         except ssl.SSLError as error:
@@ -75,6 +78,19 @@ class Tls:
             raise UserError(f"{what}, see its ciphers and certificate") from None
         context.keylog_filename = str(self.key_log.path)
         return context
+
+    def _chooser(self, options: Server) -> Callable[[ssl.SSLObject, str, ssl.SSLContext], None]:
+        """Takes the certificate of the name that a client asks for."""
+        contexts = {
+            name: self.context(replace(options, certificate=certificate, sni={}))
+            for name, certificate in options.sni.items()
+        }
+
+        def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+            if name in contexts:
+                connection.context = contexts[name]
+
+        return choose
 
     def _load_chain(self, context: ssl.SSLContext, name: str) -> None:
         certificate = self._authority[name]
@@ -89,9 +105,10 @@ class Tls:
         application: Application,
         record: Peer,
         server_name: str | None = None,
+        delay: int = 0,
     ) -> "TlsLayer":
-        """`application`, behind TLS."""
-        return TlsLayer(self, context, application, record, server_name)
+        """`application`, behind TLS; the handshake waits `delay` ns."""
+        return TlsLayer(self, context, application, record, server_name, delay)
 
 
 class TlsLayer(Application):
@@ -104,8 +121,10 @@ class TlsLayer(Application):
         application: Application,
         record: Peer,
         server_name: str | None,
+        delay: int,
     ) -> None:
-        self._tls, self._application, self._record = tls, application, record
+        self._tls, self.application, self._record = tls, application, record
+        self._delay = delay
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._below: Stream
         self._hello = b""  # what the client said first
@@ -124,6 +143,13 @@ class TlsLayer(Application):
         """Start the handshake."""
         self._below = stream
         self._record.opened_ns = stream.now
+        if self._delay:
+            stream.call_later(self._delay, self._begin)
+        else:
+            self._pump()
+
+    def _begin(self) -> None:
+        self._delay = 0
         self._pump()
 
     def received(self, stream: Stream, data: bytes) -> None:
@@ -132,6 +158,7 @@ class TlsLayer(Application):
             # OpenSSL's own callback complains on stderr about names that are not ASCII.
             self._hello += data[: _HELLO_KEPT - len(self._hello)]
             self._record.server_name = server_name(self._hello[5:]) or None
+            self._record.offered = cipher_suites(self._hello[5:])
         self._incoming.write(data)
         self._pump()
 
@@ -147,7 +174,7 @@ class TlsLayer(Application):
     def lost(self, stream: Stream, error: str | None) -> None:
         """TCP is gone, perhaps before it was established."""
         self._below = stream
-        self._application.lost(self, error)
+        self.application.lost(self, error)
 
     # As the stream of the application ---------------------------------------------------
 
@@ -182,8 +209,14 @@ class TlsLayer(Application):
             self._flush()
         self._below.close()
 
+    def cut(self) -> None:
+        """Send FIN without close_notify, in mid handshake perhaps."""
+        self._broken = True
+        self._below.close()
+
     def abort(self) -> None:
         """Reset the TCP connection."""
+        self._broken = True
         self._below.abort()
 
     def call_later(self, delay: int, function: Callable[[], None]) -> None:
@@ -194,6 +227,8 @@ class TlsLayer(Application):
 
     def _pump(self) -> None:
         """Let OpenSSL work on what has arrived."""
+        if self._delay:
+            return
         try:
             if not self._ready and not self._broken:
                 with self._tls.randomness:
@@ -203,12 +238,14 @@ class TlsLayer(Application):
                 with self._tls.randomness:
                     data = self._ssl.read(1 << 14)
                 if not data:
-                    self._end()
-                    break
-                self._application.received(self, data)
+                    raise ssl.SSLZeroReturnError
+                self.application.received(self, data)
         except ssl.SSLWantReadError:
             pass
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        except ssl.SSLZeroReturnError:
+            self._record.close_notify = True
+            self._end()
+        except ssl.SSLEOFError:
             if self._ready:
                 self._end()
         except ssl.SSLError as error:
@@ -226,11 +263,11 @@ class TlsLayer(Application):
         demanded = self._ssl.context.verify_mode is ssl.CERT_REQUIRED
         record.verified = demanded and record.certificate is not None
         self._flush()
-        self._application.opened(self)
+        self.application.opened(self)
 
     def _end(self) -> None:
         self._ended = True
-        self._application.ended(self)
+        self.application.ended(self)
 
     def _break(self, error: str) -> None:
         """Give up after the alert that OpenSSL has written."""

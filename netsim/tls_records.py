@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from scapy.layers.tls.crypto.suites import _tls_cipher_suites
+
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _DATA = 20, 21, 22, 23
 _LARGEST = (1 << 14) + 2048
 _MESSAGES = {
@@ -115,6 +117,15 @@ def dtls_records(datagram: bytes) -> list[str]:
         else:
             told.append(f"alert, {_ALERTS.get(body[1], body[1])}")
     return told
+
+
+def cipher_suites(hello: bytes) -> list[str]:
+    """What a ClientHello offers, by IANA's names (RFC 5246 section 7.4.1.2)."""
+    at = 4 + 2 + 32  # header, version, random
+    at += 1 + int.from_bytes(hello[at : at + 1], "big")  # session id
+    end = at + 2 + int.from_bytes(hello[at : at + 2], "big")
+    codes = (int.from_bytes(hello[i : i + 2], "big") for i in range(at + 2, end, 2))
+    return [_tls_cipher_suites.get(code, f"0x{code:04x}") for code in codes]
 
 
 def server_name(hello: bytes) -> str:

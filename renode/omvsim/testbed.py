@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import netsim
 from netsim import scenario as scenarios
@@ -57,6 +57,10 @@ class TimeLimit(Exception):
 
 class ScriptError(Exception):
     """The script raised; `str()` is the camera's traceback."""
+
+
+def _text(printed: bytes | bytearray) -> str:
+    return printed.decode(errors="replace").replace("\r\n", "\n")
 
 
 def _outcome(error: BaseException | None) -> tuple[str, str]:
@@ -129,6 +133,9 @@ class Testbed:
         )
         self._began = time.monotonic()
         self._fault: FirmwareFault | None = None
+        self._execution: Execution | None = None
+        self._script_printed: Callable[[bytes], object] | None = None
+        self._fed = 0  # bytes of the console that the execution has seen
         self.evidence = Evidence(Path(out), self._result) if out else None
         capture = self.evidence.capture if self.evidence else None
         try:
@@ -182,6 +189,7 @@ class Testbed:
             if self.evidence:
                 self.evidence.console(printed, self.engine.now)
             self.printed(printed)
+            self._attend()
         for sent, frame in self.engine.frames():
             self._result.frames_sent += 1
             self.network.receive(frame, sent)
@@ -245,6 +253,42 @@ class Testbed:
         for name, content in self.files.items():
             self.put(name, content)
 
+    def start(
+        self, source: str | bytes, printed: Callable[[bytes], object] | None = None
+    ) -> Execution:
+        """Begin to run source in the raw REPL; it goes on with whatever lets time pass."""
+        execution = Execution(source.encode() if isinstance(source, str) else source)
+        self._execution, self._fed, self._script_printed = execution, len(self.console), printed
+        self.engine.console_write(execution.start())
+        return execution
+
+    def _attend(self) -> None:
+        """Pass what the camera has printed to the script that runs, and its answers back."""
+        execution = self._execution
+        if execution is None:
+            return
+        shown = len(execution.output)
+        reply = execution.feed(bytes(self.console[self._fed :]))
+        self._fed = len(self.console)
+        if reply:
+            self.engine.console_write(reply)
+        if self._script_printed and len(execution.output) > shown:
+            self._script_printed(bytes(execution.output[shown:]))
+        if execution.state is State.DONE:
+            self._execution = None
+
+    def finish(self, execution: Execution, limit: int = 20 * SECOND) -> str:
+        """Wait for a script's end; what it printed. Raises ScriptError, TimeLimit."""
+        self.run_until(lambda: execution.state is State.DONE, limit, "the script's end")
+        if execution.traceback:
+            raise ScriptError(_text(execution.traceback))
+        return _text(execution.output)
+
+    def interrupt(self, execution: Execution, limit: int = 20 * SECOND) -> str:
+        """Press Ctrl-C, then the same."""
+        self.engine.console_write(CTRL_C)
+        return self.finish(execution, limit)
+
     def exec(
         self,
         source: str | bytes,
@@ -252,33 +296,12 @@ class Testbed:
         printed: Callable[[bytes], object] | None = None,
     ) -> str:
         """Run source in the raw REPL; what it printed. Raises ScriptError, TimeLimit."""
-        execution = Execution(source.encode() if isinstance(source, str) else source)
-        seen = len(self.console)
-        shown = 0
-        self.engine.console_write(execution.start())
-
-        def done() -> bool:
-            nonlocal seen, shown
-            reply = execution.feed(bytes(self.console[seen:]))
-            seen = len(self.console)
-            if reply:
-                self.engine.console_write(reply)
-            if printed and len(execution.output) > shown:
-                printed(bytes(execution.output[shown:]))
-                shown = len(execution.output)
-            return execution.state is State.DONE
-
+        execution = self.start(source, printed)
         try:
-            self.run_until(done, limit, "the script's end")
+            return self.finish(execution, limit)
         except TimeLimit:
             self.engine.console_write(CTRL_C)
             raise
-        except FirmwareFault:
-            done()  # what was printed up to the fault
-            raise
-        if execution.traceback:
-            raise ScriptError(execution.traceback.decode(errors="replace").replace("\r\n", "\n"))
-        return execution.output.decode(errors="replace").replace("\r\n", "\n")
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file on the camera."""
@@ -313,6 +336,16 @@ class Testbed:
         self.engine.console_write(b"\x04")
         self.expect("soft reboot", start=start)
         self._await_prompt(start)
+
+    def serve(self, **server: Any) -> None:
+        """Put another server into the network: keys of a scenario's [[server]]."""
+        self.scenario = self.scenario.with_peer("server", **server)
+        self.network.add(self.scenario.servers[-1])
+
+    def call(self, **client: Any) -> None:
+        """Let another client call the camera from now on: keys of a scenario's [[client]]."""
+        self.scenario = self.scenario.with_peer("client", **client)
+        self.network.add(self.scenario.clients[-1])
 
     def set_link(self, up: bool) -> None:
         """Plug the camera's cable in or out."""

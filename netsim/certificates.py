@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from netsim.errors import UserError
 from netsim.keys import PrivateKey, derive_bytes, derive_key
-from netsim.scenario import CertificateOptions, Scenario
+from netsim.scenario import CertificateOptions, File, Scenario
 
 _PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
 _OPEN = serialization.NoEncryption()
@@ -191,17 +191,23 @@ def _general_name(name: str) -> x509.GeneralName:
 def camera_files(scenario: Scenario) -> dict[str, bytes]:
     """What the scenario wants on the camera's file system: name to content."""
     authority = Authority(scenario)
-    result = {}
-    for name, file in scenario.camera.files.items():
-        if file.text is not None:
-            result[name] = file.text.encode()
-        elif file.path is not None:
-            result[name] = (scenario.folder / file.path).read_bytes()
-        elif file.certificate is not None:
-            made = authority[file.certificate]
-            result[name] = made.pem if file.format == "pem" else made.der
-        else:
-            made = authority[str(file.key)]
-            forms = {"pem": made.key_pem, "der": made.key_der, "pkcs8": made.key_pkcs8}
-            result[name] = forms[file.format]
-    return result
+    files = scenario.camera.files.items()
+    return {name: _content(file, authority, scenario.folder) for name, file in files}
+
+
+def content(scenario: Scenario, file: File) -> bytes:
+    """What such a file holds in the scenario."""
+    return _content(file, Authority(scenario), scenario.folder)
+
+
+def _content(file: File, authority: Authority, folder: Path) -> bytes:
+    if file.text is not None:
+        return file.text.encode()
+    if file.path is not None:
+        return (folder / file.path).read_bytes()
+    if file.certificate is not None:
+        made = authority[file.certificate]
+        return made.pem if file.format == "pem" else made.der
+    made = authority[str(file.key)]
+    forms = {"pem": made.key_pem, "der": made.key_der, "pkcs8": made.key_pkcs8}
+    return forms[file.format]

@@ -6,16 +6,28 @@ Library    omvsim.robotlib
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from robot.api.deco import keyword, library
+from robot.libraries.BuiltIn import BuiltIn, RobotNotRunningError
 
+from netsim import Peer
+from netsim.scenario import File
 from omvsim.image import ROOT
-from omvsim.testbed import ScriptError, Testbed
+from omvsim.rawrepl import Execution, State
+from omvsim.testbed import SECOND, ScriptError, Testbed, read_script
 
 EXAMPLES = ROOT / "firmware/examples"
+PATIENCE = 120 * SECOND  # virtual, for a client's visits
+SETTLE = SECOND // 5  # virtual, for what is still on the cable when a script ends
+CLIENT = {"name": "client", "address": "192.168.1.20", "port": 8443, "start_ms": 0, "retry_ms": 100}
+PORTS = {"dtls": 5684}
+FIELDS = {field.name for field in fields(Peer)}
 
 
 @library(scope="TEST", auto_keywords=False)
@@ -25,14 +37,19 @@ class robotlib:
     def __init__(self) -> None:
         self._testbed: Testbed | None = None
         self._out: Path | None = None
-        self._printed = ""
+        self._printed = bytearray()
         self._raised = ""
+        self._script: Execution | None = None
+        self._peer: Peer | None = None
+        self._visits: list[Peer] = []
 
     @property
     def testbed(self) -> Testbed:
         if self._testbed is None:
             raise AssertionError("no camera runs: Start Camera comes first")
         return self._testbed
+
+    # The camera -------------------------------------------------------------------------
 
     @keyword
     def start_camera(
@@ -42,13 +59,21 @@ class robotlib:
         seed: int | None = None,
         out: str | None = None,
     ) -> None:
-        """Boot a camera in a scenario: a .toml file, or the name of a packaged one."""
+        """Boot a camera in a scenario: a .toml file, or the name of a packaged one.
+
+        The variables FIRMWARE (an image) and PUT (a list of files to put on the camera), set on
+        the command line, hold for every camera of a run."""
         if self._testbed is not None:
             raise AssertionError("a camera runs already: Stop Camera comes first")
         self._out = Path(out) if out else None
-        self._printed = self._raised = ""
-        self._testbed = Testbed(firmware, scenario, seed=seed, out=self._out)
+        self._forget()
+        self._testbed = Testbed(
+            firmware or _variable("FIRMWARE"), scenario, seed=seed, out=self._out,
+            script=_variable("TEST_NAME") or "",
+        )  # fmt: skip
         self._testbed.boot()
+        for file in _variable("PUT") or []:
+            self._testbed.put(Path(file).name, Path(file).read_bytes())
 
     @keyword
     def stop_camera(self) -> None:
@@ -58,26 +83,107 @@ class robotlib:
             self._testbed = None
 
     @keyword
-    def camera_runs(self, script: str, limit_s: float = 20) -> None:
-        """Run a script, from here or from firmware/examples; what it prints and raises is kept."""
+    def camera_has_file(self, name: str, **source: str) -> None:
+        """Put a file on the camera: text=, certificate= or key= (and format=der, pem, pkcs8)."""
+        self.testbed.put(name, self.testbed.content(File(**source)))  # type: ignore[arg-type]
+
+    @keyword
+    def camera_knows(self, **variables: Any) -> None:
+        """Set names for the scripts that follow: text, ${numbers}, ${None}, lists; `bytes:` and
+        `code:` before a text make bytes of it, or an expression."""
+        lines = [f"{name} = {_literal(value)}" for name, value in variables.items()]
+        self.testbed.exec("import ssl\n" + "\n".join(lines))
+
+    @keyword
+    def camera_runs(self, script: str, limit_s: float = 20, **variables: Any) -> None:
+        """Run a script, from here or from firmware/examples, to its end; what it prints and
+        raises is kept. Named arguments are what `Camera Knows` takes."""
+        self.camera_starts(script, **variables)
+        self.camera_finishes(limit_s)
+
+    @keyword
+    def camera_starts(self, script: str, **variables: Any) -> None:
+        """Begin to run a script; it goes on while clients come."""
         path = Path(script)
         if not path.exists() and (EXAMPLES / script).exists():
             path = EXAMPLES / script
-        self._printed = self._raised = ""
-        output = bytearray()
+        if variables:
+            self.camera_knows(**variables)
+        self._begin(read_script(path))
+
+    @keyword
+    def camera_finishes(self, limit_s: float = 20) -> None:
+        """Wait for the script's end."""
+        assert self._script is not None, "no script runs: Camera Starts comes first"
+        script, self._script = self._script, None
         try:
-            self.testbed.run(path, round(limit_s * 1e9), output.extend)
+            self.testbed.finish(script, round(limit_s * SECOND))
         except ScriptError as error:
             self._raised = str(error)
-        self._printed = output.decode(errors="replace").replace("\r\n", "\n")
+        self.testbed.run_for(SETTLE)
+
+    @keyword
+    def camera_should_still_run(self) -> None:
+        """The script has neither ended nor raised."""
+        assert self._script is not None, "no script runs: Camera Starts comes first"
+        if self._script.state is State.DONE:
+            self.camera_finishes()
+            raise AssertionError(f"the script ended:\n{self._text}{self._raised}")
+
+    @keyword
+    def camera_is_interrupted(self) -> None:
+        """Press Ctrl-C and wait for the prompt."""
+        assert self._script is not None, "no script runs: Camera Starts comes first"
+        script, self._script = self._script, None
+        try:
+            self.testbed.interrupt(script)
+        except ScriptError as error:
+            self._raised = str(error)
+        if "KeyboardInterrupt" not in self._raised:
+            raise AssertionError(f"the script had ended before:\n{self._text}{self._raised}")
+        self._raised = ""
+
+    @keyword
+    def camera_is_soft_reset(self) -> None:
+        """Ctrl-D at the prompt, as mpremote soft-reset does."""
+        self.testbed.soft_reset()
+
+    @keyword
+    def camera_does(self, *lines: str) -> None:
+        """Run lines of Python, at the same prompt as all others of this test; none may raise."""
+        self._begin("import ssl\n" + "\n".join(lines))
+        self.camera_finishes(60)
+        self.camera_should_not_raise()
+
+    @keyword
+    def camera_evaluates(self, expression: str, expected: str) -> None:
+        """The expression, with `ssl` imported, has this repr()."""
+        self._begin(f"import ssl\nprint(repr({expression}))")
+        self.camera_finishes()
+        if self._raised or self._text.strip() != expected:
+            shown = self._raised.strip() or self._text.strip()
+            raise AssertionError(f"{expression} is not {expected} but:\n{shown}")
+
+    @keyword
+    def camera_raises(self, exception: str, *lines: str) -> None:
+        """The lines of Python raise this exception."""
+        self._begin("import ssl\n" + "\n".join(lines))
+        self.camera_finishes()
+        self.camera_should_raise(exception)
 
     @keyword
     def camera_should_print(self, text: str) -> None:
         """The script printed this text, whether or not it raised later."""
-        if text not in self._printed:
+        if text not in self._text:
             raise AssertionError(
-                f"the camera did not print {text!r}, but:\n{self._printed}{self._raised}"
+                f"the camera did not print {text!r}, but:\n{self._text}{self._raised}"
             )
+
+    @keyword
+    def camera_should_not_print(self, text: str) -> None:
+        """The script did not print this text."""
+        if text in self._text:
+            raise AssertionError(f"the camera printed {text!r}:\n{self._text}")
 
     @keyword
     def camera_should_not_raise(self) -> None:
@@ -89,7 +195,7 @@ class robotlib:
     def camera_should_raise(self, exception: str, text: str = "") -> None:
         """The script ended with this exception, and its message holds the text."""
         if not self._raised:
-            raise AssertionError(f"the camera raised nothing; it printed:\n{self._printed}")
+            raise AssertionError(f"the camera raised nothing; it printed:\n{self._text}")
         lines = self._raised.splitlines()
         last = max(
             (i for i, line in enumerate(lines) if line and not line.startswith((" ", "Traceback"))
@@ -98,8 +204,162 @@ class robotlib:
         )  # fmt: skip
         name = lines[last].partition(":")[0] if lines else ""
         message = "\n".join(lines[last:])
-        if name != exception or text not in message:
+        if name not in exception.split(" or ") or text not in message:
             raise AssertionError(f"expected {exception} ... {text}, the camera raised:\n{message}")
+
+    # The network ------------------------------------------------------------------------
+
+    @keyword
+    def network_has_server(self, kind: str, name: str, **options: Any) -> None:
+        """Another server: the keys of a scenario's [[server]]; the address has a default."""
+        given = {"address": f"192.168.1.{30 + len(self.testbed.scenario.servers)}", **options}
+        self.testbed.serve(kind=kind, name=name, **_typed(given))
+
+    @keyword
+    def client_calls_camera(self, kind: str = "tls", **options: Any) -> None:
+        """A client that calls from now on, and again until somebody listens: the keys of a
+        scenario's [[client]], all with defaults."""
+        given = CLIENT | {"port": PORTS.get(kind, 8443)} | options
+        self.testbed.call(kind=kind, **_typed(given))
+
+    @keyword
+    def client_connects_to_camera(self, kind: str = "tls", **options: Any) -> None:
+        """The same, and wait until its visits are over. The last one is the peer of the
+        keywords that follow."""
+        name, count = options.get("name", CLIENT["name"]), int(options.get("count", 1))
+        before = len(self._of(name))
+        self.client_calls_camera(kind, **options)
+        self.testbed.run_until(
+            lambda: sum(p.closed_ns is not None for p in self._of(name)[before:]) >= count
+            or bool(self._script and self._script.state is State.DONE),
+            PATIENCE, f"the end of {name}'s {count} visits",
+        )  # fmt: skip
+        self.testbed.run_for(SETTLE)
+        self._visits = self._of(name)[before:]
+        self._peer = self._visits[-1] if self._visits else None
+
+    @keyword
+    def peer_is(self, name: str, number: int = -1) -> None:
+        """The keywords that follow look at this server's or client's connection: the last, or
+        the one of that number, from 1 on."""
+        found = self._of(name)
+        if len(found) < max(number, 1):
+            raise AssertionError(f"{name} has had {len(found)} connections")
+        self._peer = found[number - (number > 0)]
+
+    @property
+    def peer(self) -> Peer:
+        if self._peer is None:
+            connections = [p.name for p in self.testbed.network.peers]
+            raise AssertionError(f"no peer was met; connections: {connections}\n{self._so_far()}")
+        return self._peer
+
+    @keyword
+    def peers_should_all_have_received(self, text: str, count: int) -> None:
+        """The last client came so often, and received exactly this each time."""
+        got = [bytes(p.received) for p in self._visits]
+        if got != [_bytes(text)] * count:
+            raise AssertionError(f"received: {got}\nerrors: {[p.error for p in self._visits]}")
+
+    @keyword
+    def peer_should_have_received(self, text: str) -> None:
+        """The peer has got exactly this text (with Python's escapes)."""
+        if (got := bytes(self.peer.received)) != _bytes(text):
+            raise AssertionError(f"not {text}, but {len(got)} bytes: {got[:200]!r}{self._so_far()}")
+
+    @keyword
+    def peer_should_have_received_bytes(self, size: int) -> None:
+        """The peer has got so many bytes."""
+        if (got := len(self.peer.received)) != size:
+            raise AssertionError(f"not {size} bytes, but {got}{self._so_far()}")
+
+    @keyword
+    def peer_should_have_verified_the_camera(self) -> None:
+        """The peer demanded a certificate, and the camera's is good."""
+        if not self.peer.verified:
+            raise AssertionError(f"not verified: {self.peer.error}{self._so_far()}")
+
+    @keyword
+    def peer_should_have(self, field: str, value: str) -> None:
+        """A field of the record: cipher, version, server_name, close_notify, error ..."""
+        assert field in FIELDS, f"no such field: one of {', '.join(sorted(FIELDS))}"
+        if (got := getattr(self.peer, field)) != value and str(got) != value:
+            raise AssertionError(f"{field} is not {value} but {got}{self._so_far()}")
+
+    @keyword
+    def peer_should_have_failed(self, text: str) -> None:
+        """The peer gave up, and its error holds the text."""
+        if text not in (self.peer.error or ""):
+            raise AssertionError(f"no error with {text!r}: {self.peer.error}{self._so_far()}")
+
+    @keyword
+    def peer_should_have_finished_its_handshake(self) -> None:
+        """The handshake was complete at the peer's end, too."""
+        if self.peer.secured_ns is None:
+            raise AssertionError(f"no handshake: {self.peer.error}{self._so_far()}")
+
+    @keyword
+    def peer_should_have_met_no_error(self) -> None:
+        """A complete handshake, and nothing wrong after it."""
+        self.peer_should_have_finished_its_handshake()
+        if self.peer.error:
+            raise AssertionError(f"{self.peer.error}{self._so_far()}")
+
+    @keyword
+    def peer_should_see_an_orderly_end(self) -> None:
+        """The camera's close_notify came before the end of the connection."""
+        if not self.peer.close_notify:
+            raise AssertionError("the peer got no close_notify: its data may be cut short")
+
+    @keyword
+    def peer_should_have_been_shown(self, certificate: str) -> None:
+        """The camera has shown this certificate of the scenario, byte for byte."""
+        if self.peer.certificate != self.testbed.content(File(certificate=certificate)):
+            raise AssertionError("the camera has shown another certificate, or none")
+
+    @keyword
+    def peer_should_have_been_offered(self, *suites: str) -> None:
+        """The camera's ClientHello offers these cipher suites and no others (IANA's names)."""
+        offered = [s for s in self.peer.offered if not s.endswith("_SCSV")]
+        if offered != list(suites):
+            raise AssertionError(f"offered: {offered}")
+
+    @keyword
+    def nobody_should_have_met(self, name: str) -> None:
+        """No connection of that server or client finished its handshake."""
+        if met := [p for p in self._of(name) if p.secured_ns is not None]:
+            raise AssertionError(f"{len(met)} handshakes with {name}")
+
+    @keyword
+    def conversation_should_hold(self, text: str) -> None:
+        """A step of the conversation, as the report's ladder words it, holds the text."""
+        told = self._conversation_told()
+        if text not in told:
+            raise AssertionError(f"no {text!r} in the conversation:\n{told}")
+
+    @keyword
+    def conversation_should_not_hold(self, text: str) -> None:
+        """No step of the conversation holds the text."""
+        told = self._conversation_told()
+        if text in told:
+            raise AssertionError(f"{text!r} is in the conversation:\n{told}")
+
+    @keyword
+    def nobody_should_overhear(self, text: str) -> None:
+        """No frame on the cable holds the text."""
+        if self._captured().find(_bytes(text)) >= 0:
+            raise AssertionError(f"{text!r} was sent in clear")
+
+    @keyword
+    def somebody_should_overhear(self, text: str) -> None:
+        """A frame on the cable holds the text."""
+        if self._captured().find(_bytes(text)) < 0:
+            raise AssertionError(f"{text!r} was not sent in clear")
+
+    @keyword
+    def time_passes(self, seconds: float) -> None:
+        """Virtual seconds."""
+        self.testbed.run_for(round(seconds * SECOND))
 
     @keyword
     def network_should_have_seen(self, what: str) -> None:
@@ -113,6 +373,36 @@ class robotlib:
         if what in (seen := self._conversation()):
             raise AssertionError(f"{what!r} was on the network:\n{seen}")
 
+    # ------------------------------------------------------------------------------------
+
+    @property
+    def _text(self) -> str:
+        return self._printed.decode(errors="replace").replace("\r\n", "\n")
+
+    def _forget(self) -> None:
+        self._printed.clear()
+        self._raised = ""
+
+    def _begin(self, source: str | bytes) -> None:
+        assert self._script is None, "a script runs already: Camera Finishes comes first"
+        self._forget()
+        self._script = self.testbed.start(source, self._printed.extend)
+
+    def _of(self, name: str) -> list[Peer]:
+        return [peer for peer in self.testbed.network.peers if peer.name == name]
+
+    def _so_far(self) -> str:
+        return f"\nthe camera printed:\n{self._text}{self._raised}"
+
+    def _conversation_told(self) -> str:
+        events = self.testbed.network.events
+        return "\n".join(f"{e.source} > {e.target}: {e.protocol} {e.text}" for e in events)
+
+    def _captured(self) -> bytes:
+        if self._out is None:
+            raise AssertionError("nothing was captured: Start Camera needs out=FOLDER")
+        return (self._out / "net.pcapng").read_bytes()
+
     def _conversation(self) -> str:
         if self._out is None:
             raise AssertionError("nothing was captured: Start Camera needs out=FOLDER")
@@ -123,3 +413,40 @@ class robotlib:
             [tshark, "-r", self._out / "net.pcapng"], capture_output=True, text=True, check=True
         )
         return done.stdout
+
+
+def _variable(name: str) -> Any:
+    """A variable of the run; None outside of a run."""
+    try:
+        return BuiltIn().get_variable_value(f"${{{name}}}")
+    except RobotNotRunningError:
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    """Text with Python's escapes."""
+    return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
+
+
+def _literal(value: Any) -> str:
+    """A value for the camera, as source."""
+    if isinstance(value, str) and value.startswith("code:"):
+        return value.removeprefix("code:")
+    if isinstance(value, str) and value.startswith("bytes:"):
+        return repr(value.removeprefix("bytes:").encode())
+    return repr(value)
+
+
+def _typed(options: dict[str, Any]) -> dict[str, Any]:
+    """Robot's texts as TOML's types: numbers, true, lists; anything else stays a text."""
+    typed = {}
+    for name, value in options.items():
+        typed[name] = value
+        if isinstance(value, str) and name not in ("send", "greeting", "body"):
+            try:
+                typed[name] = ast.literal_eval(value.replace("true", "True").replace("false", "False"))
+            except (ValueError, SyntaxError):
+                pass
+        elif isinstance(value, str):
+            typed[name] = _bytes(value).decode("latin-1")
+    return typed

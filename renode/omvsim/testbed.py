@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import netsim
+from netsim import certificates
 from netsim import scenario as scenarios
 from omvsim import image as images
 from omvsim import repl
@@ -336,6 +337,10 @@ class Testbed:
         self.engine.console_write(b"\x04")
         self.expect("soft reboot", start=start)
         self._await_prompt(start)
+
+    def content(self, file: scenarios.File) -> bytes:
+        """What a file of the scenario's [camera.files] kind holds."""
+        return certificates.content(self.scenario, file)
 
     def serve(self, **server: Any) -> None:
         """Put another server into the network: keys of a scenario's [[server]]."""

@@ -18,7 +18,7 @@
 #include "eth.h"
 #include "eth_phy.h"
 
-enum { RX_COUNT = 8, TX_COUNT = 4, BUFFER_SIZE = 1536 };
+enum { RX_COUNT = 8, TX_COUNT = 4, BUFFER_SIZE = 1536, TX_WAIT_MS = 10 };
 
 typedef struct { uint32_t des[4]; } descriptor_t;
 
@@ -189,8 +189,14 @@ void eth_process_rx(void) {
 static err_t eth_send(struct netif *netif, struct pbuf *p) {
     eth_t *self = netif->state;
     uint32_t i = self->tx_next;
-    if (p->tot_len > BUFFER_SIZE || (dma.tx[i].des[3] & OWN)) {
+    if (p->tot_len > BUFFER_SIZE) {
         return ERR_BUF;
+    }
+    // A full ring drains at the line's rate; lwIP passes any error on to the script.
+    for (uint32_t start = mp_hal_ticks_ms(); ((volatile descriptor_t *)&dma.tx[i])->des[3] & OWN;) {
+        if (mp_hal_ticks_ms() - start > TX_WAIT_MS) {
+            return ERR_BUF;
+        }
     }
     pbuf_copy_partial(p, dma.tx_buffer[i], p->tot_len, 0);
     dma.tx[i].des[0] = (uint32_t)dma.tx_buffer[i];

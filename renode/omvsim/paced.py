@@ -39,42 +39,62 @@ class Link:
             self.path.unlink(missing_ok=True)
 
 
+class Terminal:
+    """A pseudo-terminal that carries bytes to and from the camera while `pump` is called."""
+
+    def __init__(self, testbed: Testbed, path: Path | None = None) -> None:
+        try:
+            self._ours, self._theirs = os.openpty()
+        except OSError as error:
+            raise UserError(
+                f"no pseudo-terminal to be had ({error.strerror}): mount /dev/pts"
+            ) from None
+        # we keep the far end open too, so that clients may come and go
+        tty.setraw(self._theirs)
+        os.set_blocking(self._ours, False)
+        self.name = os.ttyname(self._theirs)
+        self._link = Link(path, self.name)
+        self._testbed = testbed
+        self._to_client = bytearray()
+        testbed.printed = self._to_client.extend
+        self._began = time.monotonic() - testbed.now / SECOND
+
+    def pump(self) -> None:
+        """A stride of the camera's time, no faster than the clock on the wall."""
+        self._testbed.run_for(STRIDE)
+        self.flush()
+        del self._to_client[: max(0, len(self._to_client) - 65536)]
+        ahead = self._testbed.now / SECOND - (time.monotonic() - self._began)
+        self._began -= min(0.0, ahead + LAG)
+        ready, _, _ = select.select([self._ours], [], [], max(0.0, ahead))
+        if ready:
+            self._testbed.engine.console_write(os.read(self._ours, BACKLOG))
+
+    def flush(self) -> None:
+        """Pass on what the camera has printed."""
+        if self._to_client:
+            with contextlib.suppress(BlockingIOError):  # nobody reads: the terminal is full
+                del self._to_client[: os.write(self._ours, self._to_client)]
+
+    def close(self) -> None:
+        """Take the terminal away."""
+        self._testbed.printed = lambda data: None
+        self._link.close()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+
 def serve(testbed: Testbed, path: Path | None) -> int:
     """Carry bytes between terminal and camera until Ctrl-C (130) or a firmware fault (3)."""
+    terminal = Terminal(testbed, path)
     try:
-        ours, theirs = os.openpty()
-    except OSError as error:
-        raise UserError(
-            f"no pseudo-terminal to be had ({error.strerror}): mount /dev/pts"
-        ) from None
-    # we keep the far end open too, so that clients may come and go
-    tty.setraw(theirs)
-    os.set_blocking(ours, False)
-    name = os.ttyname(theirs)
-    link = Link(path, name)
-    to_client = bytearray()
-    testbed.printed = to_client.extend
-    try:
-        print(f"the camera is on {path or name}; Ctrl-C ends it", flush=True)
-        print(f"try: mpremote connect {path or name}", flush=True)
-        began = time.monotonic() - testbed.now / SECOND
+        print(f"the camera is on {path or terminal.name}; Ctrl-C ends it", flush=True)
+        print(f"try: mpremote connect {path or terminal.name}", flush=True)
         while True:
-            testbed.run_for(STRIDE)
-            if to_client:
-                with contextlib.suppress(BlockingIOError):  # nobody reads: the terminal is full
-                    del to_client[: os.write(ours, to_client)]
-                del to_client[: max(0, len(to_client) - 65536)]
-            ahead = testbed.now / SECOND - (time.monotonic() - began)
-            began -= min(0.0, ahead + LAG)
-            ready, _, _ = select.select([ours], [], [], max(0.0, ahead))
-            if ready:
-                testbed.engine.console_write(os.read(ours, BACKLOG))
+            terminal.pump()
     except FirmwareFault as error:
-        with contextlib.suppress(BlockingIOError):
-            os.write(ours, to_client)
+        terminal.flush()
         print(f"omvsim: the firmware faulted: {error}", file=sys.stderr)
         return 3
     finally:
-        link.close()
-        os.close(ours)
-        os.close(theirs)
+        terminal.close()

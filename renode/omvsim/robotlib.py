@@ -9,6 +9,9 @@ from __future__ import annotations
 import ast
 import shutil
 import subprocess
+import sys
+import tempfile
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from robot.libraries.BuiltIn import BuiltIn, RobotNotRunningError
 from netsim import Peer
 from netsim.scenario import File
 from omvsim.image import ROOT
+from omvsim.paced import Terminal
 from omvsim.rawrepl import Execution, State
 from omvsim.testbed import SECOND, ScriptError, Testbed, read_script
 
@@ -170,6 +174,40 @@ class robotlib:
         self._begin("import ssl\n" + "\n".join(lines))
         self.camera_finishes()
         self.camera_should_raise(exception)
+
+    @keyword
+    def mpremote_runs(self, *arguments: str, limit_s: float = 60) -> str:
+        """Run the program mpremote, connected to the camera, in paced time; what it prints."""
+        self._forget()
+        self.testbed.friendly()
+        terminal = Terminal(self.testbed)
+        command = [sys.executable, "-m", "mpremote", "connect", terminal.name, *arguments]
+        end = time.monotonic() + limit_s
+        with tempfile.TemporaryFile() as output:
+            program = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+            try:
+                while program.poll() is None and time.monotonic() < end:
+                    terminal.pump()
+            finally:
+                program.kill()
+                program.wait()
+                terminal.close()
+            output.seek(0)
+            self._printed += output.read()
+        if program.returncode:
+            raise AssertionError(f"mpremote ended with {program.returncode}:\n{self._text}")
+        return self._text
+
+    @keyword
+    def file_is_on_the_host(self, name: str, **source: str) -> str:
+        """Write a file beside the evidence, as `Camera Has File` would; its path."""
+        if self._out is None:
+            raise AssertionError("there is no folder: Start Camera needs out=FOLDER")
+        path = self._out / name
+        path.write_bytes(self.testbed.content(File(**source)))  # type: ignore[arg-type]
+        return str(path)
 
     @keyword
     def camera_should_print(self, text: str) -> None:

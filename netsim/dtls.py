@@ -1,8 +1,8 @@
 """DTLS 1.2 by pyOpenSSL over memory BIOs: a layer between datagrams and an application.
 
-OpenSSL's DTLS timers read the wall clock and its random numbers cannot be seeded here, so
-these peers promise outcomes, not bytes: they repeat a flight when the camera repeats its
-own (RFC 6347 section 4.2.4), and a client starts anew when nothing at all comes back.
+OpenSSL's DTLS timers read the wall clock, so flights are kept and repeated here, in virtual
+time (RFC 6347 section 4.2.4). Its random numbers cannot be seeded: these peers promise
+outcomes, not bytes. A client starts anew when nothing at all comes back.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from netsim.certificates import Authority, Certificate
 from netsim.errors import UserError
 from netsim.host import Host
 from netsim.peers import Peer
+from netsim.rto import SECOND
 from netsim.scenario import Client, Server
 from netsim.wire import Datagram, Packet
 
@@ -26,6 +27,7 @@ _MTU = 1400
 _HEADER = 13  # of a record: type, version, epoch, sequence number, length
 _CIPHERS = "DEFAULT:!aNULL:!eNULL"
 _MOST_SESSIONS = 256
+_FIRST_TIMEOUT, _LAST_TIMEOUT = SECOND, 60 * SECOND  # RFC 6347 section 4.2.4.1
 
 
 class Dtls:
@@ -113,7 +115,8 @@ class DtlsClient:
         server_name: str | None,
         delay: int = 0,
     ) -> None:
-        self._host, self._port, self._delay = host, host.bind(self), delay
+        self._host, self._port = host, host.bind(self)
+        self._delay, self._waits = delay, False
         self._session = DtlsSession(host, context, self._port, peer)
         self._session.call(application, record, server_name)
 
@@ -122,12 +125,14 @@ class DtlsClient:
         if (packet.source, datagram.source_port) != self._session.peer:
             return
         if self._delay:  # the first answer only: the server's cookie
+            self._session.wait()
             host.call_at(host.now + self._delay, lambda: self._take(datagram.payload))
-            self._delay = 0
-        else:
+            self._delay, self._waits = 0, True
+        elif not self._waits:
             self._take(datagram.payload)
 
     def _take(self, payload: bytes) -> None:
+        self._waits = False
         self._session.receive(payload)
         if self._session.over:
             self._host.release(self._port)
@@ -151,6 +156,9 @@ class DtlsSession:
         self._ssl = SSL.Connection(context, None)
         self._ssl.set_ciphertext_mtu(_MTU)
         self._ssl.set_app_data(f"{peer[0]}:{peer[1]}".encode())
+        self._flight: list[bytes] = []  # datagrams that the peer has not answered
+        self._repeated = 0  # records in clear that were sent again
+        self._timeout = _FIRST_TIMEOUT
 
     def serve(self, data: bytes, accept: Callable[[], tuple[Application, Peer]]) -> None:
         """A datagram for the server's end; the application begins once the cookie is right."""
@@ -265,22 +273,64 @@ class DtlsSession:
             data = self._ssl.bio_read(1 << 16)
         except SSL.WantReadError:
             return
-        for payload in _datagrams(data):
-            self._host.send_udp(self.peer, self._port, payload)
+        self._flight = list(_datagrams(data))
+        self._send_flight()
+        if not self.ready and self._application:
+            self._timeout = _FIRST_TIMEOUT
+            self._await_answer(self._flight)
+
+    def _send_flight(self) -> None:
+        for payload in self._flight:
+            self._host.send_udp(self.peer, self._port, _renumbered(payload, self._repeated))
+
+    def wait(self) -> None:
+        """Repeat nothing for now."""
+        self._flight = []
+
+    def _await_answer(self, flight: list[bytes]) -> None:
+        """Send the flight again, later and later, until another one follows it."""
+
+        def again() -> None:
+            if self._flight is flight and not self.ready and not self.over:
+                self._repeated += sum(map(_records_in_clear, flight))
+                self._send_flight()
+                self._timeout = min(2 * self._timeout, _LAST_TIMEOUT)
+                self._await_answer(flight)
+
+        self._host.call_at(self.now + self._timeout, again)
 
 
 def _datagrams(records: bytes) -> Iterator[bytes]:
     """A memory BIO forgets where datagrams end; records know their length."""
     datagram = b""
-    while records:
-        size = _HEADER + int.from_bytes(records[11:13], "big")
-        record, records = records[:size], records[size:]
-        if datagram and len(datagram) + size > _MTU:
+    for record in _records(records):
+        if datagram and len(datagram) + len(record) > _MTU:
             yield datagram
             datagram = b""
         datagram += record
     if datagram:
         yield datagram
+
+
+def _records(datagram: bytes) -> Iterator[bytes]:
+    while datagram:
+        size = _HEADER + int.from_bytes(datagram[11:13], "big")
+        yield datagram[:size]
+        datagram = datagram[size:]
+
+
+def _records_in_clear(datagram: bytes) -> int:
+    return sum(record[3:5] == b"\0\0" for record in _records(datagram))
+
+
+def _renumbered(datagram: bytes, by: int) -> bytes:
+    """Records in clear have numbers of their own each time; encrypted ones cannot change."""
+    return b"".join(
+        record[:5] + (int.from_bytes(record[5:11], "big") + by).to_bytes(6, "big") + record[11:]
+        if record[3:5] == b"\0\0"
+        else record
+        for record in _records(datagram)
+    )
 
 
 def _is_client_hello(data: bytes) -> bool:

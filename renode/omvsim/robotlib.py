@@ -30,7 +30,7 @@ EXAMPLES = ROOT / "firmware/examples"
 PATIENCE = 120 * SECOND  # virtual, for a client's visits
 SETTLE = SECOND // 5  # virtual, for what is still on the cable when a script ends
 CLIENT = {"name": "client", "address": "192.168.1.20", "port": 8443, "start_ms": 0, "retry_ms": 100}
-PORTS = {"dtls": 5684}
+DTLS = {"port": 5684, "hold_ms": 2000}  # a datagram has no end of stream to wait for
 FIELDS = {field.name for field in fields(Peer)}
 
 
@@ -257,7 +257,7 @@ class robotlib:
     def client_calls_camera(self, kind: str = "tls", **options: Any) -> None:
         """A client that calls from now on, and again until somebody listens: the keys of a
         scenario's [[client]], all with defaults."""
-        given = CLIENT | {"port": PORTS.get(kind, 8443)} | options
+        given = CLIENT | (DTLS if kind == "dtls" else {}) | options
         self.testbed.call(kind=kind, **_typed(given))
 
     @keyword

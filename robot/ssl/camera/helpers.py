@@ -86,7 +86,6 @@ def dtls_attempt(ctx, client_id=None):
         client_id = client_id or repr(address).encode()
         return ctx.wrap_socket(sock, server_side=True, client_id=client_id), None
     except OSError as error:
-        sock.recv(2000)  # the hello has been answered
         sock.close()
         return None, error
 

@@ -1,0 +1,205 @@
+*** Settings ***
+Documentation    DTLS: the client, the server with its cookies, and what both promise.
+Resource         ssl.resource
+Test Setup       Start The Camera
+Test Teardown    Stop Camera
+
+
+*** Test Cases ***
+The Constants Make Contexts For Datagram Sockets
+    [Tags]    dtls.contexts
+    Network Has Server    dtls    dtls.example.com    certificate=dtls
+    Camera Does    s = context(protocol=ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(udp(), do_handshake_on_connect=False)
+    ...    t = context(protocol=ssl.PROTOCOL_DTLS_SERVER).wrap_socket(udp(), server_side=True, do_handshake_on_connect=False, client_id=b'x')
+
+The Client Example Talks
+    [Tags]    dtls.client
+    Network Has Server    dtls    dtls.example.com    certificate=dtls
+    Camera Runs    dtls_client.py
+    Camera Should Not Raise
+    Camera Should Print    b'hello\\n'
+    Peer Is    dtls.example.com
+    Peer Should Have    version    DTLSv1.2
+    Peer Should Have Received    hello\n
+
+A Client Refuses A Server Of Another Authority
+    [Tags]    dtls.client
+    Network Has Server    dtls    dtls.example.com    certificate=of_other_ca
+    Camera Runs    dtls_client.py
+    Camera Should Raise    OSError or ValueError
+
+The Server Example Greets
+    [Tags]    dtls.server
+    Camera Starts    dtls_server.py
+    Client Connects To Camera    dtls    verify=ca
+    Peer Should Have Verified The Camera
+    Peer Should Have    version    DTLSv1.2
+    Peer Should Have Received    hello\n
+
+Nobody Overhears The Server
+    [Tags]    dtls.server
+    Camera Starts    dtls_server.py
+    Client Connects To Camera    dtls
+    Peer Should Have Received    hello\n
+    Nobody Should Overhear    hello\n
+
+Hello Verify Is Transparent For A Client
+    [Tags]    dtls.hello-verify
+    Camera Starts    dtls_server.py
+    Client Connects To Camera    dtls
+    Conversation Should Hold    camera > client: DTLS DTLS HelloVerifyRequest
+    Peer Should Have Received    hello\n
+
+client_id Takes Bytes
+    [Tags]    dtls.client-id
+    [Template]    A Server Takes The Identifier
+    b'192.168.1.20 57000'
+
+client_id Takes A bytearray
+    [Tags]    dtls.client-id
+    [Template]    A Server Takes The Identifier
+    bytearray(b'id')
+
+client_id Takes A memoryview
+    [Tags]    dtls.client-id
+    [Template]    A Server Takes The Identifier
+    memoryview(b'id')
+
+A Number Is No client_id
+    [Tags]    dtls.client-id
+    [Template]    A Server Refuses The Identifier
+    5
+
+The Sender Of A Datagram Is Known Before It Is Taken
+    [Tags]    dtls.peek
+    Camera Starts    ${CURDIR}/camera/dtls_peek.py
+    Client Calls Camera    dtls
+    Camera Finishes
+    Camera Should Print    True True True
+
+The Method Is Called recv_from
+    [Tags]    dtls.recv-from
+    Camera Evaluates    hasattr(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 'recv_from')    True
+
+The Snippet Works As Written
+    [Tags]    dtls.snippet
+    Camera Starts    ${CURDIR}/camera/dtls_snippet.py
+    Client Connects To Camera    dtls
+    Peer Should Have Received    hello\n
+
+First Contact Is An OSError
+    [Tags]    dtls.first-contact
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
+    Client Calls Camera    dtls
+    Camera Finishes
+    Camera Should Print    OSError -27264
+
+It Says Hello Verify Required
+    [Tags]    dtls.first-contact-text
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
+    Client Calls Camera    dtls
+    Camera Finishes
+    Camera Should Print    Hello Verify Required
+
+The Second Contact Succeeds
+    [Tags]    dtls.second-contact
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
+    Client Connects To Camera    dtls
+    Camera Finishes
+    Camera Should Print    2 SSLSocket
+
+Another Identifier Is Another Client
+    [Tags]    dtls.second-contact
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py    ids=${{ [b'one', b'two', b'three'] }}
+    Client Calls Camera    dtls
+    Camera Finishes    60
+    Camera Should Print    1 OSError -27264
+    Camera Should Print    2 OSError -27264
+    Camera Should Not Print    SSLSocket
+
+Cookies Belong To The Context
+    [Tags]    dtls.cookie-context
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py    new_context=${True}
+    Client Calls Camera    dtls
+    Camera Finishes    60
+    Camera Should Print    2 OSError -27264
+    Camera Should Not Print    SSLSocket
+
+A Cookie Is Good For 58 Seconds
+    [Tags]    dtls.cookie-timeout
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
+    Client Calls Camera    dtls    handshake_delay_ms=58000
+    Camera Finishes    200
+    Camera Should Print    2 SSLSocket
+
+A Cookie Is Stale After 62 Seconds
+    [Tags]    dtls.cookie-timeout
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
+    Client Calls Camera    dtls    handshake_delay_ms=62000
+    Camera Finishes    200
+    Camera Should Print    2 OSError -27264
+
+Memory Does Not Grow With 200 Clients
+    [Tags]    dtls.memory
+    Camera Starts    ${CURDIR}/camera/dtls_many_hellos.py    count=${200}
+    Client Calls Camera    dtls    count=${200}    leave_ms=50
+    Camera Finishes    200
+    Camera Should Print    0 bytes more after 200 clients
+
+One Context Serves Five Clients
+    [Tags]    dtls.context-lifetime
+    Camera Starts    dtls_server.py
+    Client Connects To Camera    dtls    count=5
+    Peers Should All Have Received    hello\n    count=5
+
+Closing Tells A DTLS Peer
+    [Tags]    dtls.close-notify
+    Camera Starts    dtls_server.py
+    Client Connects To Camera    dtls    hold_ms=2000
+    Peer Should See An Orderly End
+
+A Lost ClientHello Is Sent Again By A Blocking Client
+    [Tags]    dtls.loss
+    Network Has Server    dtls    dtls.example.com    certificate=dtls    ignore=1
+    Camera Runs    dtls_client.py    limit_s=30
+    Camera Should Print    b'hello\\n'
+
+A Lost ClientHello Is Sent Again By A Non-Blocking Client
+    [Tags]    dtls.loss
+    Network Has Server    dtls    dtls.example.com    certificate=dtls    ignore=1
+    Camera Runs    ${CURDIR}/camera/dtls_nonblocking.py    limit_s=30
+    Camera Should Not Raise
+    Camera Should Print    b'hello\\n'
+
+A Datagram Is Read As It Came
+    [Tags]    dtls.datagrams
+    Network Has Server    dtls    dtls.example.com    certificate=dtls    greeting=abcde
+    Camera Does    s = context(protocol=ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(udp())
+    Camera Evaluates    s.read(100)    b'abcde'
+
+A Second Client Is Greeted While The First Is Held
+    [Tags]    dtls.two-clients
+    Camera Starts    ${CURDIR}/camera/dtls_two_clients.py
+    Client Calls Camera    dtls    name=first    hold_ms=20000
+    Client Connects To Camera    dtls    name=second    address=192.168.1.21    start_ms=1500    retry_ms=1000    hold_ms=5000
+    Peer Should Have Received    hello second\n
+    Camera Finishes
+    Peer Is    first
+    Peer Should Have Received    hello first\n
+
+
+*** Keywords ***
+A Server Takes The Identifier
+    [Arguments]    ${id}
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py    ids=code:[${id}, ${id}]
+    Client Calls Camera    dtls
+    Camera Finishes    60
+    Camera Should Print    2 SSLSocket
+
+A Server Refuses The Identifier
+    [Arguments]    ${id}
+    Camera Starts    ${CURDIR}/camera/dtls_attempts.py    ids=code:[${id}, ${id}]
+    Client Calls Camera    dtls
+    Camera Finishes    60
+    Camera Should Not Print    SSLSocket
+    Camera Should Not Print    -27264

@@ -284,8 +284,10 @@ class DtlsSession:
             self._host.send_udp(self.peer, self._port, _renumbered(payload, self._repeated))
 
     def wait(self) -> None:
-        """Repeat nothing for now."""
+        """An answer has come; let it lie for now, and repeat nothing."""
         self._flight = []
+        if self._record:
+            self._record.opened_ns = self.now
 
     def _await_answer(self, flight: list[bytes]) -> None:
         """Send the flight again, later and later, until another one follows it."""

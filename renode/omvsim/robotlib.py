@@ -7,6 +7,7 @@ Library    omvsim.robotlib
 from __future__ import annotations
 
 import ast
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -481,10 +482,8 @@ def _typed(options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         typed[name] = value
         if isinstance(value, str) and name not in ("send", "greeting", "body"):
-            try:
+            with contextlib.suppress(ValueError, SyntaxError):
                 typed[name] = ast.literal_eval(value.replace("true", "True").replace("false", "False"))
-            except (ValueError, SyntaxError):
-                pass
         elif isinstance(value, str):
             typed[name] = _bytes(value).decode("latin-1")
     return typed

@@ -11,8 +11,7 @@ for contact in (1, 2):
     try:
         _, client_addr = sock.recvfrom(1, socket.MSG_PEEK)
         sock.connect(client_addr)  # Connect back to the client
-        sock = ssl_ctx.wrap_socket(sock, server_side=True,
-                                   client_id=repr(client_addr).encode())
+        sock = ssl_ctx.wrap_socket(sock, server_side=True, client_id=repr(client_addr).encode())
         sock.write(b"hello\n")
     except OSError as error:
         print(error)

@@ -1,6 +1,5 @@
 # TLS through memory: both ends on the camera, without any socket.
 import io
-import ssl
 
 from helpers import context, server_context
 

@@ -1,5 +1,4 @@
 # One client, by a context of this protocol and with this server_side.
-import ssl
 
 from helpers import context, listen
 

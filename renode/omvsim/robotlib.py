@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from omvsim.image import ROOT
 from omvsim.paced import Terminal
 from omvsim.rawrepl import Execution, State
 from omvsim.testbed import SECOND, ScriptError, Testbed, read_script
+from omvsim.worker import slug
 
 EXAMPLES = ROOT / "firmware/examples"
 PATIENCE = 120 * SECOND  # virtual, for a client's visits
@@ -66,18 +68,22 @@ class robotlib:
     ) -> None:
         """Boot a camera in a scenario: a .toml file, or the name of a packaged one.
 
-        The variables FIRMWARE (an image) and PUT (a list of files to put on the camera), set on
-        the command line, hold for every camera of a run."""
+        The variables FIRMWARE (an image) and PUT (files to put on the camera, with : between),
+        set on the command line, hold for every camera of a run. The evidence goes to `out`, else
+        to the folder `evidence` of Robot Framework's output."""
         if self._testbed is not None:
             raise AssertionError("a camera runs already: Stop Camera comes first")
         self._out = Path(out) if out else None
+        if self._out is None and (root := _variable("OUTPUT_DIR")):
+            test = slug(f"{_variable('SUITE_NAME')} {_variable('TEST_NAME')}")
+            self._out = Path(root) / "evidence" / test
         self._forget()
         self._testbed = Testbed(
             firmware or _variable("FIRMWARE"), scenario, seed=seed, out=self._out,
             script=_variable("TEST_NAME") or "",
         )  # fmt: skip
         self._testbed.boot()
-        for file in _variable("PUT") or []:
+        for file in filter(None, (_variable("PUT") or "").split(os.pathsep)):
             self._testbed.put(Path(file).name, Path(file).read_bytes())
 
     @keyword
@@ -483,7 +489,9 @@ def _typed(options: dict[str, Any]) -> dict[str, Any]:
         typed[name] = value
         if isinstance(value, str) and name not in ("send", "greeting", "body"):
             with contextlib.suppress(ValueError, SyntaxError):
-                typed[name] = ast.literal_eval(value.replace("true", "True").replace("false", "False"))
+                typed[name] = ast.literal_eval(
+                    value.replace("true", "True").replace("false", "False")
+                )
         elif isinstance(value, str):
             typed[name] = _bytes(value).decode("latin-1")
     return typed

@@ -17,7 +17,7 @@ The Clock Is Set From The Network
 
 The Clock Is Set From The Network In The Next Era Of NTP
     [Tags]    client.settime
-    [Setup]    Start Camera    scenario=${CURDIR}${/}year_2040.toml    out=${EVIDENCE}${/}${SUITE_NAME} ${TEST_NAME}
+    [Setup]    Start Camera    scenario=${CURDIR}${/}year_2040.toml
     Camera Does    import ntptime, time    ntptime.settime()
     Camera Evaluates    time.gmtime()[:3]    (2040, 2, 29)
 

@@ -1,0 +1,357 @@
+"""omvsim check: the suites on a firmware image, in parallel, and the table of statements."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from robot.api import TestSuite, TestSuiteBuilder
+from robot.running import TestCase
+
+from omvsim import conformance, image, report
+from omvsim.conformance import Conformance, Outcome
+from omvsim.errors import UserError
+from omvsim.image import ROOT
+from omvsim.testbed import ScriptError, Testbed
+from omvsim.worker import slug
+from robot import rebot
+
+SUITES = ROOT / "robot"
+HOST_LIMIT = 300.0  # host seconds for one test
+SLOW = 10.0  # host seconds without news before the running tests are named
+PROBE = """
+import ssl as m
+for name in {names}:
+    if not hasattr(m, name): print(name)
+for name in {methods}:
+    if not hasattr(m.SSLContext, name): print("SSLContext." + name)
+try:
+    m.SSLContext(m.PROTOCOL_TLS_CLIENT).wrap_socket(None, client_id=None)
+except TypeError as error:
+    if "keyword" in str(error): print("client_id")
+except Exception:
+    pass
+"""
+NAMES = [
+    "wrap_socket", "SSLContext", "SSLSocket", "CERT_NONE", "CERT_OPTIONAL", "CERT_REQUIRED",
+    "PROTOCOL_TLS_CLIENT", "PROTOCOL_TLS_SERVER", "PROTOCOL_DTLS_CLIENT", "PROTOCOL_DTLS_SERVER",
+]  # fmt: skip
+METHODS = [
+    "load_cert_chain", "load_verify_locations", "get_ciphers", "set_ciphers", "wrap_socket",
+    "verify_mode",
+]  # fmt: skip
+
+
+def add_command(commands: Any) -> None:
+    """The command's options."""
+    command = commands.add_parser(
+        "check", help="check every statement of the ssl page on a firmware image",
+        description="Run the suites on a firmware image, in parallel, and tell which statements "
+        "of the ssl module's documentation hold. The exit code tells differences: from the "
+        "failures that are known of the image, or from a baseline.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=textwrap.dedent("""\
+            examples:
+              omvsim check                                     the project's image
+              omvsim check --firmware build/mine/openmv_h7.elf --baseline main/conformance.json
+              omvsim check --suite dtls --suite 'ciphers.*'    suites, statements or tests
+              omvsim check --put ssl.py                        with a changed module on the camera
+
+            The folder --out gets conformance.html, conformance.json (a baseline for later runs),
+            junit.xml, Robot Framework's log.html, and the evidence of each test.
+
+            exit codes:
+              0    everything does what it is known to do, or what the baseline did
+              1    differences: fixed and broken ones are listed apart
+              2    usage or bad input
+              130  interrupted by Ctrl-C; what has run by then is reported
+            """),
+    )  # fmt: skip
+    command.add_argument(
+        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
+    )
+    command.add_argument(
+        "--suite", action="append", default=[], metavar="PATTERN",
+        help="only these: a suite's file name, a statement's id or a test's name; * is a wildcard",
+    )  # fmt: skip
+    command.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="conformance.json of an earlier run"
+    )
+    command.add_argument(
+        "--expected", metavar="NAME",
+        help="known failures: a file (.toml) or a name in robot/ssl/expected (default: the "
+        "image's name)",
+    )  # fmt: skip
+    command.add_argument(
+        "--put", type=Path, action="append", default=[], metavar="FILE",
+        help="put a file on every camera: an ssl.py there wins over the image's",
+    )  # fmt: skip
+    command.add_argument(
+        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N",
+        help="cameras at a time (default: one for each core)",
+    )  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/TIME-check")
+    command.set_defaults(call=check)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of cameras: write 1 or more")
+    return int(text)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    firmware = image.load(options.firmware)
+    expected = options.expected or firmware.path.stem
+    known = conformance.expectations(expected, given=options.expected is not None)
+    if options.baseline:
+        conformance.read_baseline(options.baseline)  # before minutes are spent
+    for file in options.put:
+        if not file.is_file():
+            raise UserError(f"{file}: no such file to put on the camera")
+    tests = _chosen(TestSuiteBuilder().build(SUITES), options.suite)
+    missing = _missing(firmware.path, options.put)
+    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-check"
+    try:
+        (out / "robot").mkdir(parents=True, exist_ok=True)
+        for stale in (out / "robot").glob("*.xml"):
+            stale.unlink()
+    except OSError as error:
+        raise UserError(f"{out}: {error.strerror}: choose another --out") from None
+    began = time.monotonic()
+    pool = Pool(tests, options, firmware.path, out)
+    try:
+        pool.run(options.interrupt.check)
+    except KeyboardInterrupt:
+        print(f"omvsim: interrupted, {len(pool.outcomes)} of {len(tests)} tests have run")
+    finally:
+        pool.close()
+    outcomes = sorted(pool.outcomes, key=lambda o: (o.suite, o.name))
+    statements = conformance.catalogue()
+    result = Conformance(
+        image.display(firmware.path), firmware.sha256, expected, missing, statements, outcomes
+    )
+    conformance.judge(result, known)
+    if options.baseline:
+        conformance.compare(result, options.baseline, known)
+    _write(result, out)
+    _tell(result, out, time.monotonic() - began)
+    if len(outcomes) < len(tests):
+        return 130
+    return 1 if result.differences else 0
+
+
+def _chosen(root: TestSuite, patterns: Sequence[str]) -> list[TestCase]:
+    """The tests that match; raises UserError where a pattern matches nothing."""
+    tests = list(root.all_tests)
+    for pattern in patterns:
+        if not any(_matches(test, pattern) for test in tests):
+            suites = sorted({_suite(test) for test in tests})
+            raise UserError(
+                f"--suite {pattern} matches nothing: use a suite ({', '.join(suites)}), "
+                "a statement such as intro.der, or part of a test's name with *"
+            )
+    return [t for t in tests if not patterns or any(_matches(t, p) for p in patterns)]
+
+
+def _suite(test: TestCase) -> str:
+    return Path(str(test.source)).stem
+
+
+def _matches(test: TestCase, pattern: str) -> bool:
+    names = (_suite(test), test.name, *test.tags)
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
+
+
+def _missing(firmware: Path, put: Sequence[Path]) -> list[str]:
+    """Documented names that the image lacks; raises UserError where it has no ssl at all."""
+    with Testbed(firmware) as testbed:
+        testbed.boot()
+        for file in put:
+            testbed.put(file.name, file.read_bytes())
+        try:
+            return testbed.exec(PROBE.format(names=NAMES, methods=METHODS)).split()
+        except ScriptError as error:
+            last = str(error).strip().splitlines()[-1]
+            raise UserError(
+                f"{image.display(firmware)}: import ssl fails ({last}): build the firmware with "
+                "MICROPY_PY_SSL and a frozen ssl.py"
+            ) from None
+
+
+class Pool:
+    """Worker processes, each with a thread that feeds it; results come to `outcomes`."""
+
+    def __init__(
+        self, tests: Sequence[TestCase], options: argparse.Namespace, firmware: Path, out: Path
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self._tests = tests
+        self._out = out
+        self._order = {
+            "suites": [str(SUITES)],
+            "out": str(out.resolve()),
+            "variables": [f"FIRMWARE:{firmware.resolve()}"]
+            + (
+                [f"PUT:{os.pathsep.join(str(p.resolve()) for p in options.put)}"]
+                * bool(options.put)
+            ),
+        }
+        self._todo: queue.SimpleQueue[TestCase] = queue.SimpleQueue()
+        for test in tests:
+            self._todo.put(test)
+        self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._running: dict[str, float] = {}
+        self._closing = False
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._log = (out / "workers.log").open("w")
+        jobs = min(options.jobs, len(tests))
+        self._threads = [threading.Thread(target=self._feed, daemon=True) for _ in range(jobs)]
+
+    def run(self, interrupted: Any) -> None:
+        """Until all tests have run; `interrupted` is called often and may raise."""
+        for thread in self._threads:
+            thread.start()
+        news = time.monotonic()
+        while len(self.outcomes) < len(self._tests):
+            interrupted()
+            try:
+                outcome = self._done.get(timeout=0.2)
+            except queue.Empty:
+                if time.monotonic() - news > SLOW and self._running:
+                    news = time.monotonic()
+                    print(f"  running: {', '.join(sorted(self._running))}", flush=True)
+                continue
+            news = time.monotonic()
+            self.outcomes.append(outcome)
+            self._tell(outcome)
+
+    def close(self) -> None:
+        """End all workers."""
+        self._closing = True
+        for process in list(self._processes):
+            process.kill()
+        for thread in self._threads:
+            if thread.ident:
+                thread.join()
+        self._log.close()
+
+    def _tell(self, outcome: Outcome) -> None:
+        width = len(str(len(self._tests)))
+        verdict = "pass" if outcome.passed else "FAIL"
+        print(
+            f"{len(self.outcomes):{width}}/{len(self._tests)} {verdict} "
+            f"{outcome.seconds:5.1f} s  {outcome.suite}: {outcome.name}",
+            flush=True,
+        )
+
+    def _feed(self) -> None:
+        """Give one worker test after test; a new one where it dies."""
+        process: subprocess.Popen[str] | None = None
+        while not self._closing:
+            try:
+                test = self._todo.get_nowait()
+            except queue.Empty:
+                break
+            process = process or self._start()
+            self._running[test.name] = began = time.monotonic()
+            answer = self._ask(process, test)
+            if not answer:
+                with suppress(OSError):
+                    process.kill()
+                self._processes.discard(process)
+                slow = time.monotonic() - began >= HOST_LIMIT
+                what = f"took more than {HOST_LIMIT:g} s" if slow else "crashed the worker"
+                code = process.wait()
+                process = None
+                answer = {
+                    "passed": False,
+                    "message": f"[{', '.join(test.tags)}] the test {what} (exit code {code}); "
+                    "see workers.log",
+                    "seconds": round(time.monotonic() - began, 3),
+                }
+            self._running.pop(test.name)
+            if not self._closing:
+                self._done.put(self._outcome(test, answer))
+        if process:
+            process.stdin.close()  # type: ignore[union-attr]
+            process.wait()
+            self._processes.discard(process)
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "omvsim.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+        self._processes.add(process)
+        _say(process.stdin, self._order)
+        return process
+
+    def _ask(self, process: subprocess.Popen[str], test: TestCase) -> dict[str, Any]:
+        """The worker's answer; nothing where it died or took too long."""
+        timer = threading.Timer(HOST_LIMIT, process.kill)
+        timer.start()
+        try:
+            _say(process.stdin, test.full_name)
+            line = process.stdout.readline() if process.stdout else ""
+        except OSError:
+            line = ""
+        finally:
+            timer.cancel()
+        return json.loads(line) if line.endswith("\n") else {}
+
+    def _outcome(self, test: TestCase, answer: dict[str, Any]) -> Outcome:
+        folder = f"evidence/{slug(test.full_name)}"
+        return Outcome(
+            suite=_suite(test), name=test.name, statements=list(test.tags), **answer,
+            evidence=folder if (self._out / folder).is_dir() else "",
+        )  # fmt: skip
+
+
+def _say(pipe: Any, what: object) -> None:
+    pipe.write(json.dumps(what) + "\n")
+    pipe.flush()
+
+
+def _write(result: Conformance, out: Path) -> None:
+    """conformance.json and .html, junit.xml, log.html."""
+    result.write(out / "conformance.json")
+    page = report.environment.get_template("conformance.html").render(
+        run=result, kinds=conformance.kinds(result.differences)
+    )
+    (out / "conformance.html").write_text(page)
+    outputs = sorted(str(path) for path in (out / "robot").glob("*.xml"))
+    if outputs:
+        with (out / "workers.log").open("a") as log:
+            rebot(
+                *outputs, merge=True, outputdir=str(out), log="log.html", report=None,
+                xunit="junit.xml", name="omvsim check", stdout=log, stderr=log, loglevel="INFO",
+            )  # fmt: skip
+
+
+def _tell(result: Conformance, out: Path, seconds: float) -> None:
+    """The end of the run in words."""
+    print()
+    for kind, differences in conformance.kinds(result.differences).items():
+        print(f"{kind}, compared with {result.against}:")
+        for difference in differences:
+            print(f"  {difference.test}")
+            for line in difference.message.strip().splitlines()[:6]:
+                print(f"    {line}")
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in result.counts.items())
+    print(f"{len(result.tests)} tests in {seconds:.0f} s; statements: {counts}")
+    print(f"the table is in {image.display(out / 'conformance.html')}")

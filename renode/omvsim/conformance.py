@@ -1,0 +1,214 @@
+"""What the documentation says and what a firmware image does: statements, tests, verdicts.
+
+`robot/ssl/statements.toml` is the catalogue, `robot/ssl/expected/NAME.toml` what is known to
+fail on an image. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omvsim.errors import UserError
+from omvsim.image import ROOT
+
+SCHEMA = 1
+CATALOGUE = ROOT / "robot/ssl/statements.toml"
+EXPECTED = ROOT / "robot/ssl/expected"
+HOLDS, FAILS, ABSENT, NOT_RUN = "holds", "fails", "not on this image", "not run"
+
+
+@dataclass
+class Outcome:
+    """One test. `statements` are the ids that it checks, `evidence` is its folder."""
+
+    suite: str
+    name: str
+    statements: list[str]
+    passed: bool
+    message: str
+    seconds: float
+    evidence: str
+
+
+@dataclass
+class Statement:
+    """One statement of the page and what has become of it."""
+
+    id: str
+    section: str
+    text: str
+    needs: list[str] = field(default_factory=list)
+    verdict: str = NOT_RUN
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A failure that is known: `message` is part of what the test then says."""
+
+    statement: str
+    message: str
+    reason: str
+
+
+@dataclass
+class Difference:
+    """A test that does not do what it is known to do."""
+
+    kind: str  # "fixed", "broken" or "changed": it fails in another way
+    test: str
+    statements: list[str]
+    message: str
+
+
+@dataclass
+class Conformance:
+    """A run: of which image, against what, with which results."""
+
+    image: str
+    image_sha256: str
+    expected: str
+    missing: list[str]  # documented names that the image lacks
+    statements: list[Statement]
+    tests: list[Outcome]
+    against: str = ""  # what differences are told from: expectations or a baseline
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        verdicts = [statement.verdict for statement in self.statements]
+        return {v: verdicts.count(v) for v in (HOLDS, FAILS, ABSENT, NOT_RUN) if v in verdicts}
+
+    def sections(self) -> dict[str, list[Statement]]:
+        """The statements of each section of the page."""
+        found: dict[str, list[Statement]] = {}
+        for statement in self.statements:
+            found.setdefault(statement.section, []).append(statement)
+        return found
+
+    def of(self, statement: Statement) -> list[Outcome]:
+        """The tests of a statement."""
+        return [test for test in self.tests if statement.id in test.statements]
+
+    def others(self) -> list[Outcome]:
+        """Tests that check no statement: field bugs."""
+        return [test for test in self.tests if not test.statements]
+
+    def write(self, path: Path) -> None:
+        """conformance.json: a baseline for later runs."""
+        told = {"schema": SCHEMA, "counts": self.counts, **asdict(self)}
+        path.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def catalogue(path: Path = CATALOGUE) -> list[Statement]:
+    """The statements in their order on the page."""
+    table = tomllib.loads(path.read_text())
+    return [
+        Statement(id, section["title"], text, table["needs"].get(id, []))
+        for section in table["section"]
+        for id, text in section["statements"].items()
+    ]
+
+
+def expectations(name: str, given: bool) -> dict[str, Known]:
+    """Known failures by test, of an image name or a file; none where the name has no file."""
+    path = Path(name) if name.endswith(".toml") else EXPECTED / f"{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if not given:
+            return {}
+        known = ", ".join(sorted(p.stem for p in EXPECTED.glob("*.toml")))
+        raise UserError(f"{path}: no such file: use a file (.toml) or one of {known}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: no valid TOML: {error}") from None
+    found = {}
+    for statement, entry in table.items():
+        match entry:
+            case {"reason": str(reason), "tests": {**tests}}:
+                for test, message in tests.items():
+                    found[test] = Known(statement, str(message), reason)
+            case _:
+                raise UserError(f"{path}: {statement}: write reason = ... and a table tests")
+    return found
+
+
+def judge(run: Conformance, known: Mapping[str, Known]) -> None:
+    """Give each statement its verdict, and list what differs from the known failures."""
+    reasons = {entry.statement: entry.reason for entry in known.values()}
+    for statement in run.statements:
+        tests = run.of(statement)
+        absent = set(statement.needs) & set(run.missing)
+        if not tests:
+            statement.verdict = NOT_RUN
+        elif all(test.passed for test in tests):
+            statement.verdict = HOLDS
+        else:
+            statement.verdict = ABSENT if absent else FAILS
+            lacks = f"the image has no {', '.join(sorted(absent))}" if absent else ""
+            statement.reason = lacks or reasons.get(statement.id, "")
+    run.against = f"the failures that are known of {run.expected}"
+    run.differences = [d for test in run.tests if (d := _unexpected(test, known.get(test.name)))]
+
+
+def _unexpected(test: Outcome, known: Known | None) -> Difference | None:
+    if test.passed and known:
+        return Difference("fixed", test.name, test.statements, f"known to fail: {known.reason}")
+    if not test.passed and known is None:
+        return Difference("broken", test.name, test.statements, test.message)
+    if not test.passed and known and known.message not in test.message:
+        return Difference("changed", test.name, test.statements, test.message)
+    return None
+
+
+def compare(run: Conformance, baseline: Path, known: Mapping[str, Known]) -> None:
+    """List what differs from an earlier run instead; tests that it lacks stay as judged."""
+    before = read_baseline(baseline)
+    run.against = f"the baseline {baseline}"
+    run.differences = [
+        difference
+        for test in run.tests
+        if (
+            difference := _changed(test, before[test.name])
+            if test.name in before
+            else _unexpected(test, known.get(test.name))
+        )
+    ]
+
+
+def _changed(test: Outcome, passed: bool) -> Difference | None:
+    if test.passed == passed:
+        return None
+    return Difference(
+        "fixed" if test.passed else "broken", test.name, test.statements, test.message
+    )
+
+
+def read_baseline(path: Path) -> dict[str, bool]:
+    """Test name to whether it passed, from a conformance.json; raises UserError."""
+    remedy = "make it anew with omvsim check"
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+        schema = told.get("schema") if isinstance(told, dict) else None
+        if schema != SCHEMA:
+            raise UserError(f"{path}: a baseline of version {schema}, not {SCHEMA}: {remedy}")
+        return {test["name"]: bool(test["passed"]) for test in told["tests"]}
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: name a conformance.json") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: no conformance.json: {remedy}") from None
+
+
+def kinds(differences: Iterable[Difference]) -> dict[str, list[Difference]]:
+    """Broken, changed and fixed, apart."""
+    sorted_: dict[str, list[Difference]] = {"broken": [], "changed": [], "fixed": []}
+    for difference in differences:
+        sorted_[difference.kind].append(difference)
+    return {kind: found for kind, found in sorted_.items() if found}

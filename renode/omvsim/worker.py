@@ -1,0 +1,67 @@
+"""A worker of `omvsim check`: runs Robot tests that it is told by name, one after the other.
+
+Lines of JSON on standard input and output; whatever else is printed goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+from robot.api import TestSuite, TestSuiteBuilder
+from robot.result import TestCase
+
+
+def slug(longname: str) -> str:
+    """A folder's name for a test."""
+    return re.sub(r"[^a-z0-9]+", "-", longname.lower()).strip("-")
+
+
+class _Name:
+    """A listener that puts the statements that a test checks before its message."""
+
+    ROBOT_LISTENER_API_VERSION = 3
+
+    def end_test(self, data: TestCase, result: TestCase) -> None:
+        if not result.passed and result.tags:
+            result.message = f"[{', '.join(result.tags)}] {result.message}"
+
+
+def run(suite: TestSuite, longname: str, out: Path, variables: list[str]) -> dict[str, object]:
+    """Run one test; what came of it. Its output.xml lies in the folder `robot`."""
+    chosen = suite.deepcopy()
+    chosen.filter(included_tests=[longname])
+    output = out / "robot" / f"{slug(longname)}.xml"
+    result = chosen.run(
+        output=str(output), outputdir=str(out), variable=variables, listener=_Name(),
+        stdout=sys.stderr, stderr=sys.stderr, console="none",
+    )  # fmt: skip
+    [test] = result.suite.all_tests
+    return {
+        "passed": test.passed,
+        "message": test.message,
+        "seconds": round(test.elapsed_time.total_seconds(), 3),
+    }
+
+
+def main() -> int:
+    for interrupt in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(interrupt, signal.SIG_IGN)  # the parent decides
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    order = json.loads(sys.stdin.readline())
+    suite = TestSuiteBuilder().build(*order["suites"])
+    out = Path(order["out"])
+    (out / "robot").mkdir(parents=True, exist_ok=True)
+    for line in sys.stdin:
+        name = json.loads(line)
+        print(json.dumps(run(suite, name, out, order["variables"])), file=answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -88,13 +88,13 @@ class Authority:
     """Makes, or reads, the certificates that a scenario names: `authority["ca"]`."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
+        self.scenario = scenario
         self._made: dict[str, Certificate] = {}
 
     def __getitem__(self, name: str) -> Certificate:
         """The certificate called `name` in the scenario; raises UserError."""
         if name not in self._made:
-            options = self._scenario.certificates[name]
+            options = self.scenario.certificates[name]
             try:
                 self._made[name] = self._read(options) if options.file else self._make(name)
             except (ValueError, TypeError, OSError) as error:
@@ -102,7 +102,7 @@ class Authority:
         return self._made[name]
 
     def _read(self, options: CertificateOptions) -> Certificate:
-        folder = self._scenario.folder
+        folder = self.scenario.folder
         data = (folder / str(options.file)).read_bytes()
         pem = data.lstrip().startswith(b"-----BEGIN")
         load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
@@ -110,8 +110,8 @@ class Authority:
         return Certificate(load(data), key)
 
     def _make(self, name: str) -> Certificate:
-        options = self._scenario.certificates[name]
-        seed = self._scenario.seed
+        options = self.scenario.certificates[name]
+        seed = self.scenario.seed
         key = derive_key(seed, f"key/{name}", options.key)
         issuer = self[options.issuer] if options.issuer else None
         signer = issuer.key if issuer else key

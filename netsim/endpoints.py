@@ -38,7 +38,7 @@ class Endpoints:
         self.peers: list[Peer] = []
         self._scenario, self._tell, self._secrets = scenario, tell, secrets
         self.camera_address = camera_address
-        self._authority = Authority(scenario)
+        self.authority = Authority(scenario)
         try:
             self._start(hosts)
         except UserError:
@@ -48,12 +48,12 @@ class Endpoints:
     @cached_property
     def tls(self) -> Tls:
         """What makes TLS peers; it costs files on disk, so only if there are any."""
-        return Tls(self._authority, self._scenario.seed, self._secrets)
+        return Tls(self.authority, self._scenario.seed, self._secrets)
 
     @cached_property
     def dtls(self) -> Dtls:
         """What makes DTLS peers."""
-        return Dtls(self._authority, self._scenario.time, self._secrets)
+        return Dtls(self.authority, self._scenario.time, self._secrets)
 
     def close(self) -> None:
         """Remove what OpenSSL needed on disk."""
@@ -88,7 +88,10 @@ class Endpoints:
         elif server.kind in ("https", "tls"):
             context = self.tls.context(server)
             delay = server.handshake_delay_ms * MS
-            host.listen(port, lambda: self.tls.layer(context, *accept(), delay=delay))
+            size = server.record_size
+            host.listen(
+                port, lambda: self.tls.layer(context, *accept(), delay=delay, record_size=size)
+            )
         else:
             host.listen(port, lambda: accept()[0])
 

@@ -107,8 +107,15 @@ class Network:
         """Let `host` send an echo request; `reply_ns` of the result tells the answer."""
         return self.hosts[host].ping(IPv4Address(address), max(now, self._now), size)
 
-    def add(self, peer: Server | Client) -> None:
-        """Let another server or client of the scenario's kind begin now."""
+    def extend(self, scenario: Scenario) -> None:
+        """Go on in a world with more certificates, or servers and clients at their lists' ends."""
+        servers = scenario.servers[len(self.scenario.servers) :]
+        clients = scenario.clients[len(self.scenario.clients) :]
+        self.scenario = self._endpoints.authority.scenario = scenario
+        for peer in (*servers, *clients):
+            self._add(peer)
+
+    def _add(self, peer: Server | Client) -> None:
         host = self._host_of(peer)
         if isinstance(peer, Server):
             self._dns.add(peer.name, peer.address)

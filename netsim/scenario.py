@@ -110,6 +110,7 @@ class Server:
     delay_ms: Count = 0
     handshake_delay_ms: Count = 0
     sni: dict[str, str] = field(default_factory=dict)
+    record_size: Count = 0
     end: End = "notify"
     ignore: Count = 0
 
@@ -257,7 +258,7 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
     for number, server in enumerate(scenario.servers):
         path = ("server", number)
         yield from _check_peer(scenario, path, server)
-        if server.kind in SECURED and server.certificate is None:
+        if server.kind in SECURED and server.certificate is None and not server.sni:
             yield Problem(path, "certificate is missing, add certificate = ...")
         place = (server.address, server.listening_port)
         if place in taken:

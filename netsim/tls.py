@@ -12,7 +12,7 @@ from netsim.errors import UserError
 from netsim.openssl_random import Randomness
 from netsim.peers import Peer
 from netsim.scenario import Client, Server
-from netsim.tls_records import cipher_suites, server_name
+from netsim.tls_records import cipher_suites, cut_records, server_name
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 # OpenSSL's own default, spelled out: Python builds differ in theirs.
@@ -106,9 +106,11 @@ class Tls:
         record: Peer,
         server_name: str | None = None,
         delay: int = 0,
+        record_size: int = 0,
     ) -> "TlsLayer":
-        """`application`, behind TLS; the handshake waits `delay` ns."""
-        return TlsLayer(self, context, application, record, server_name, delay)
+        """`application`, behind TLS; the handshake waits `delay` ns, and its records in clear
+        are cut to `record_size` bytes unless that is 0."""
+        return TlsLayer(self, context, application, record, server_name, delay, record_size)
 
 
 class TlsLayer(Application):
@@ -122,9 +124,10 @@ class TlsLayer(Application):
         record: Peer,
         server_name: str | None,
         delay: int,
+        record_size: int,
     ) -> None:
         self._tls, self.application, self._record = tls, application, record
-        self._delay = delay
+        self._delay, self._record_size = delay, record_size
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._below: Stream
         self._hello = b""  # what the client said first
@@ -279,7 +282,8 @@ class TlsLayer(Application):
     def _flush(self) -> None:
         self._tls.key_log.pump()
         if data := self._outgoing.read():
-            self._below.write(data)
+            cut = self._record_size and not self._ready
+            self._below.write(cut_records(data, self._record_size) if cut else data)
 
 
 def _describe(error: ssl.SSLError) -> str:

@@ -119,6 +119,20 @@ def dtls_records(datagram: bytes) -> list[str]:
     return told
 
 
+def cut_records(data: bytes, size: int) -> bytes:
+    """Whole records, those of the handshake cut to `size` bytes (RFC 5246 section 6.2.1), up to
+    a ChangeCipherSpec: what follows is encrypted."""
+    out = b""
+    while data and data[0] != _CHANGE_CIPHER_SPEC:
+        end = 5 + int.from_bytes(data[3:5], "big")
+        head, body, data = data[:3], data[5:end], data[end:]
+        step = size if head[0] == _HANDSHAKE else len(body)
+        for at in range(0, len(body), step):
+            piece = body[at : at + step]
+            out += head + len(piece).to_bytes(2, "big") + piece
+    return out + data
+
+
 def cipher_suites(hello: bytes) -> list[str]:
     """What a ClientHello offers, by IANA's names (RFC 5246 section 7.4.1.2)."""
     at = 4 + 2 + 32  # header, version, random

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from robot.api import TestSuite, TestSuiteBuilder
+from robot.rebot import rebot
 from robot.running import TestCase
 
 from omvsim import conformance, image, report
@@ -27,7 +28,6 @@ from omvsim.errors import UserError
 from omvsim.image import ROOT
 from omvsim.testbed import ScriptError, Testbed
 from omvsim.worker import slug
-from robot import rebot
 
 SUITES = ROOT / "robot"
 HOST_LIMIT = 300.0  # host seconds for one test
@@ -205,11 +205,10 @@ class Pool:
         self._order = {
             "suites": [str(SUITES)],
             "out": str(out.resolve()),
-            "variables": [f"FIRMWARE:{firmware.resolve()}"]
-            + (
-                [f"PUT:{os.pathsep.join(str(p.resolve()) for p in options.put)}"]
-                * bool(options.put)
-            ),
+            "variables": [
+                f"FIRMWARE:{firmware.resolve()}",
+                f"PUT:{os.pathsep.join(str(file.resolve()) for file in options.put)}",
+            ],
         }
         self._todo: queue.SimpleQueue[TestCase] = queue.SimpleQueue()
         for test in tests:

@@ -129,12 +129,12 @@ def expectations(name: str, given: bool) -> dict[str, Known]:
         raise UserError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: no valid TOML: {error}") from None
-    found = {}
+    found: dict[str, Known] = {}
     for statement, entry in table.items():
         match entry:
             case {"reason": str(reason), "tests": {**tests}}:
                 for test, message in tests.items():
-                    found[test] = Known(statement, str(message), reason)
+                    found[str(test)] = Known(statement, str(message), reason)
             case _:
                 raise UserError(f"{path}: {statement}: write reason = ... and a table tests")
     return found

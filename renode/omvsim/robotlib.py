@@ -26,7 +26,7 @@ from netsim.scenario import File
 from omvsim.image import ROOT
 from omvsim.paced import Terminal
 from omvsim.rawrepl import Execution, State
-from omvsim.testbed import SECOND, ScriptError, Testbed, read_script
+from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, read_script
 from omvsim.worker import slug
 
 EXAMPLES = ROOT / "firmware/examples"
@@ -183,6 +183,17 @@ class robotlib:
         self.camera_should_raise(exception)
 
     @keyword
+    def camera_crashes(self, *lines: str) -> None:
+        """The lines of Python end in a fault of the firmware, not in an exception."""
+        self._begin("import ssl\n" + "\n".join(lines))
+        try:
+            self.camera_finishes()
+        except FirmwareFault as error:
+            self._raised = str(error)
+            return
+        raise AssertionError(f"no fault, but:\n{self._text}{self._raised}")
+
+    @keyword
     def mpremote_runs(self, *arguments: str, limit_s: float = 60) -> str:
         """Run the program mpremote, connected to the camera, in paced time; what it prints."""
         self._forget()
@@ -208,11 +219,43 @@ class robotlib:
         return self._text
 
     @keyword
-    def file_is_on_the_host(self, name: str, **source: str) -> str:
-        """Write a file beside the evidence, as `Camera Has File` would; its path."""
+    def omvsim_certs_makes(self, *arguments: str) -> None:
+        """Run `omvsim certs`; the DER files go to the camera, and the network knows the
+        certificates as made_ca, made_server and made_client."""
+        folder = self._folder / "certs"
+        self._on_the_host("certs", "--out", str(folder), *arguments)
+        for file in sorted(folder.iterdir()):
+            if file.suffix in (".der", ".key"):
+                self.testbed.put(file.name, file.read_bytes())
+        for name in ("ca", "server", "client"):
+            if (folder / f"{name}.pem").exists():
+                key = folder / f"{name}.key"
+                self.testbed.certify(f"made_{name}", folder / f"{name}.pem", key)
+
+    @keyword
+    def omvsim_certs_converts(self, pem: str) -> None:
+        """Run `omvsim certs --to-der`; what it makes goes to the camera."""
+        self._on_the_host("certs", "--to-der", pem)
+        der = Path(pem).with_suffix(".der")
+        self.testbed.put(der.name, der.read_bytes())
+
+    @property
+    def _folder(self) -> Path:
         if self._out is None:
             raise AssertionError("there is no folder: Start Camera needs out=FOLDER")
-        path = self._out / name
+        return self._out
+
+    @staticmethod
+    def _on_the_host(*arguments: str) -> None:
+        command = [sys.executable, "-m", "omvsim", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"omvsim {' '.join(arguments)}: {done.stderr}")
+
+    @keyword
+    def file_is_on_the_host(self, name: str, **source: str) -> str:
+        """Write a file beside the evidence, as `Camera Has File` would; its path."""
+        path = self._folder / name
         path.write_bytes(self.testbed.content(File(**source)))  # type: ignore[arg-type]
         return str(path)
 
@@ -444,19 +487,14 @@ class robotlib:
         return "\n".join(f"{e.source} > {e.target}: {e.protocol} {e.text}" for e in events)
 
     def _captured(self) -> bytes:
-        if self._out is None:
-            raise AssertionError("nothing was captured: Start Camera needs out=FOLDER")
-        return (self._out / "net.pcapng").read_bytes()
+        return (self._folder / "net.pcapng").read_bytes()
 
     def _conversation(self) -> str:
-        if self._out is None:
-            raise AssertionError("nothing was captured: Start Camera needs out=FOLDER")
+        capture = self._folder / "net.pcapng"
         tshark = shutil.which("tshark")
         if tshark is None:
             raise AssertionError("tshark is not installed: ci/setup --test installs it")
-        done = subprocess.run(
-            [tshark, "-r", self._out / "net.pcapng"], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([tshark, "-r", capture], capture_output=True, text=True, check=True)
         return done.stdout
 
 
@@ -489,9 +527,8 @@ def _typed(options: dict[str, Any]) -> dict[str, Any]:
         typed[name] = value
         if isinstance(value, str) and name not in ("send", "greeting", "body"):
             with contextlib.suppress(ValueError, SyntaxError):
-                typed[name] = ast.literal_eval(
-                    value.replace("true", "True").replace("false", "False")
-                )
+                words = value.replace("true", "True").replace("false", "False")
+                typed[name] = ast.literal_eval(words)
         elif isinstance(value, str):
             typed[name] = _bytes(value).decode("latin-1")
     return typed

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -345,12 +346,20 @@ class Testbed:
     def serve(self, **server: Any) -> None:
         """Put another server into the network: keys of a scenario's [[server]]."""
         self.scenario = self.scenario.with_peer("server", **server)
-        self.network.add(self.scenario.servers[-1])
+        self.network.extend(self.scenario)
 
     def call(self, **client: Any) -> None:
         """Let another client call the camera from now on: keys of a scenario's [[client]]."""
         self.scenario = self.scenario.with_peer("client", **client)
-        self.network.add(self.scenario.clients[-1])
+        self.network.extend(self.scenario)
+
+    def certify(self, name: str, file: Path, key_file: Path | None = None) -> None:
+        """Let a certificate of the host be known to the network as `name`."""
+        key = str(key_file.resolve()) if key_file else None
+        made = scenarios.CertificateOptions(file=str(file.resolve()), key_file=key)
+        known = {**self.scenario.certificates, name: made}
+        self.scenario = replace(self.scenario, certificates=known)
+        self.network.extend(self.scenario)
 
     def set_link(self, up: bool) -> None:
         """Plug the camera's cable in or out."""

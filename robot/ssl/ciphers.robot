@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    get_ciphers() and set_ciphers().
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    The constants of the module.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    SSLContext and its loading methods.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

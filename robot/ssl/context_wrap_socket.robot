@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    SSLContext.wrap_socket(), its parameters, and the stream it returns.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

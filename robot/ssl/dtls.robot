@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    DTLS: the client, the server with its cookies, and what both promise.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    The page's two client examples, and what they say to servers they must not trust.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

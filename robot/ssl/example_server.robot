@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    The page's TLS server example and its visitors, good and bad.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

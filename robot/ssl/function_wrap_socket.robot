@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    ssl.wrap_socket(), the function.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    What a reader of the page may expect without being told.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    What the page says before its first example.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    What the tutorial on certificates leads to: files made on the host, put on the camera by mpremote, used there.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 
@@ -17,9 +17,9 @@ Files Are Put On The Camera With mpremote
 
 What omvsim certs Makes Serves
     [Tags]    tutorial.self-signed
-    Certificates Are Made On The Host    --self-signed    --server-name    camera.local
+    Omvsim Certs Makes    --self-signed    --server-name    camera.local
     Camera Starts    ${CURDIR}/camera/serve_one.py
-    Client Connects To Camera    verify_file=server.pem    server_name=camera.local
+    Client Connects To Camera    verify=made_server    server_name=camera.local
     Peer Should Have Verified The Camera
     Peer Should Have Received    hello\n
 
@@ -61,6 +61,14 @@ Both Sides Verify Each Other With The Camera As Server
     Peer Should Have Verified The Camera
     Peer Should Have Received    hello\n
 
+What omvsim certs Makes Serves A Client With A Certificate
+    [Tags]    tutorial.mutual
+    Omvsim Certs Makes    --server-name    camera.local
+    Camera Starts    ${CURDIR}/camera/serve_one.py    mode=${2}    ca=ca.der
+    Client Connects To Camera    verify=made_ca    certificate=made_client    server_name=camera.local
+    Peer Should Have Verified The Camera
+    Peer Should Have Received    hello\n
+
 A Chain Of Two Authorities Is Verified
     [Tags]    tutorial.chain
     Network Has Server    tls    example.com    port=443    certificate=of_intermediate
@@ -69,7 +77,7 @@ A Chain Of Two Authorities Is Verified
 A PEM File Becomes A DER File
     [Tags]    tutorial.pem-to-der
     ${pem}=    File Is On The Host    ca.pem    certificate=ca    format=pem
-    Certificates Are Converted On The Host    ${pem}
-    Camera Has Host File    ca.der
+    Camera Does    import os    os.remove('ca.der')
+    Omvsim Certs Converts    ${pem}
     Network Has Server    tls    example.com    port=443    certificate=example
     Camera Does    s = required(ca='ca.der')

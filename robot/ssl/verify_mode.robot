@@ -1,6 +1,6 @@
 *** Settings ***
 Documentation    verify_mode, the clock it depends on, and verification in both roles.
-Resource         ssl.resource
+Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
 

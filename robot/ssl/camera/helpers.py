@@ -1,7 +1,9 @@
 # What the ssl suites use on the camera: sockets and contexts in one call.
 import gc
+import select
 import socket
 import ssl
+import time
 
 import machine
 

@@ -1,0 +1,4 @@
+# A connection without any time limit.
+from helpers import connect
+
+connect()

@@ -1,0 +1,4 @@
+# Everything that the server has to say.
+from helpers import connect
+
+print(connect().read())

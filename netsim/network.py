@@ -109,10 +109,10 @@ class Network:
 
     def extend(self, scenario: Scenario) -> None:
         """Go on in a world with more certificates, or servers and clients at their lists' ends."""
-        servers = scenario.servers[len(self.scenario.servers) :]
-        clients = scenario.clients[len(self.scenario.clients) :]
+        peers: list[Server | Client] = [*scenario.servers[len(self.scenario.servers) :]]
+        peers += scenario.clients[len(self.scenario.clients) :]
         self.scenario = self._endpoints.authority.scenario = scenario
-        for peer in (*servers, *clients):
+        for peer in peers:
             self._add(peer)
 
     def _add(self, peer: Server | Client) -> None:

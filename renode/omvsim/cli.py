@@ -1,4 +1,4 @@
-"""The command line: omvsim run, repl, check."""
+"""The command line: omvsim run, repl, check, certs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from omvsim import check, image, paced
+from omvsim import certs, check, image, paced
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
@@ -226,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--pty", type=Path, metavar="PATH", help="also link the terminal to PATH")
     command.set_defaults(call=repl)
     check.add_command(commands)
+    certs.add_command(commands)
     return parser
 
 

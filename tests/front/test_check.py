@@ -120,10 +120,11 @@ def test_an_interrupt_reports_what_has_run(
 
 def test_a_worker_that_dies_is_a_failed_test(start: Start, tmp_path: Path, image: Path) -> None:
     process = start("check", "--suite", "constants.optional", "--jobs", "1", "--out", tmp_path)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    threads = Path(f"/proc/{process.pid}/task")
     victim = ""
     while process.poll() is None and not victim:
-        for child in workers.read_text().split():
+        children = " ".join(file.read_text() for file in threads.glob("*/children"))
+        for child in children.split():
             command = Path(f"/proc/{child}/cmdline").read_text()
             if "omvsim.worker" in command and any((tmp_path / "evidence").glob("*/net.pcapng")):
                 victim = child

@@ -31,7 +31,11 @@ MUTANTS = [
     ("ciphers.iana", 'n.replace("-", "_") for n', "n for n"),
     ("ciphers.get", "return [n.replace", "return tuple(n.replace"),
     ("ciphers.set", "self._context.set_ciphers(ciphers)", "pass"),
-    ("ciphers.list", "if not isinstance(ciphers, str):", "if ciphers:"),
+    (
+        "ciphers.list",
+        "self._context.set_ciphers(ciphers)",
+        "ciphers and self._context.set_ciphers(ciphers)",
+    ),
     ("context.protocol", "def __init__(self, *protocol):", "def __init__(self, protocol):"),
     ("wrap.hostname", FORWARDED, "server_hostname='example.com', client_id=client_id)"),
     ("wrap.sni", FORWARDED, "server_hostname=None, client_id=client_id)"),

@@ -25,6 +25,7 @@ from omvsim.errors import UserError
 
 KINDS = [kind for kind in get_args(KeyKind) if kind != "Ed25519"]  # the camera knows no Ed25519
 BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.S)
+NAME = re.compile(r"(?=.{1,64}$)(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?")  # X.520: 64
 PURPOSE = {
     "ca.der": "for whoever verifies: load_verify_locations(cafile=...) on the camera",
     "ca.pem": "the same for a computer: openssl s_client -CAfile ca.pem",
@@ -63,11 +64,13 @@ def add_command(commands: Any) -> None:
         "--out", type=Path, metavar="DIR", default=Path("certs"), help="default: certs"
     )
     command.add_argument(
-        "--server-name", action="append", metavar="NAME",
+        "--server-name", type=_name, action="append", metavar="NAME",
         help="a name or an address of the server; more than one may be given "
         "(default: openmv.local)",
     )  # fmt: skip
-    command.add_argument("--client-name", default="client", metavar="NAME", help="default: client")
+    command.add_argument(
+        "--client-name", type=_name, default="client", metavar="NAME", help="default: client"
+    )
     command.add_argument(
         "--key", choices=KINDS, default="P-256", metavar="KIND",
         help=f"{', '.join(KINDS)} (default: P-256; the camera takes seconds for RSA-4096)",
@@ -93,6 +96,15 @@ def _days(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 36500:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days: write 1 to 36500")
     return int(text)
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a host: write letters, digits, - and . (64 at most), "
+            "or an address"
+        )
+    return text
 
 
 def certs(options: argparse.Namespace) -> int:
@@ -135,10 +147,7 @@ def authority_files(options: argparse.Namespace) -> dict[str, bytes]:
     for name in wanted:
         if options.key == "RSA-4096":
             print(f"making the key of {name}", flush=True)
-        try:
-            made |= dict(_files(name, authority[name]))
-        except ValueError as error:
-            raise UserError(f"--server-name: {error}") from None
+        made |= dict(_files(name, authority[name]))
     return made
 
 

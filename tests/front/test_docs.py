@@ -1,0 +1,376 @@
+"""Documentation pages whose examples run on the camera."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omvsim import docs, examples, surroundings
+from omvsim.errors import UserError
+from omvsim.programs import Uses, unbound
+
+PAGES = Path(__file__).parent / "pages"
+SOURCES = Path.home() / ".cache/openmv-testbed/sources"
+Docs = Callable[..., tuple[int, list[str]]]
+
+
+class NoInterrupt:
+    def check(self) -> None:
+        """Nobody presses Ctrl-C."""
+
+
+@pytest.fixture
+def run_docs(capsys: pytest.CaptureFixture[str]) -> Docs:
+    """run_docs(argument, ...) gives the exit code and the lines that it prints."""
+
+    def run(*arguments: object) -> tuple[int, list[str]]:
+        parser = argparse.ArgumentParser()
+        docs.add_command(parser.add_subparsers())
+        options = parser.parse_args(["docs", *map(str, arguments)])
+        options.interrupt = NoInterrupt()
+        code = options.call(options)
+        return code, capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Callable[..., Path]:
+    """page(code, ...) is a Markdown page with these examples, the first in line 2."""
+
+    def write(*codes: str) -> Path:
+        path = tmp_path / "page.md"
+        path.write_text("".join(f"```python\n{code.strip()}\n```\n" for code in codes))
+        return path
+
+    return write
+
+
+def found(name: str) -> list[tuple[int, str]]:
+    """(line, first line of the source) of a page's examples."""
+    return [(e.line, e.source.split("\n")[0]) for e in examples.read(PAGES / name)]
+
+
+# Pages -----------------------------------------------------------------------------------
+
+
+def test_markdown() -> None:
+    assert found("weather.md") == [
+        (6, "import ntptime"),
+        (31, "quick = ssl.wrap_socket(sock)"),
+        (38, "readings = [20, 21]"),
+        (43, "for reading in (20, 21)"),
+        (50, "forecast(hours: int = 24) -> list[float]"),
+    ]
+
+
+def test_restructured_text() -> None:
+    assert found("weather.rst") == [
+        (13, "import socket"),
+        (37, "_, visitor = sock.recvfrom(1, socket.MSG_PEEK)"),
+        (43, "reading = 20"),
+    ]
+
+
+def test_html() -> None:
+    assert found("weather.html") == [(6, "import socket"), (17, "import time")]
+    served = examples.read(PAGES / "weather.html")[0].source
+    assert 'b"HTTP/1.0 200 OK\\r\\n\\r\\n20 < 21\\n"' in served
+
+
+def test_plain_text() -> None:
+    assert found("weather.txt") == [(11, "import socket"), (26, "readings = []")]
+    first, second = examples.read(PAGES / "weather.txt")
+    assert first.source.endswith("print(s.recv(6))\n")
+    assert "\n# The station" in first.source
+    assert second.source.endswith("print(readings)\n")
+
+
+@pytest.mark.parametrize("name", ["weather.md", "weather.rst", "weather.html", "weather.txt"])
+def test_lines_are_the_pages(name: str) -> None:
+    lines = (PAGES / name).read_text().split("\n")
+    for example in examples.read(PAGES / name):
+        for number, line in zip(example.lines, example.source.split("\n"), strict=False):
+            if "<" not in lines[number - 1]:
+                assert line.strip() in lines[number - 1]
+
+
+def test_reasons() -> None:
+    reasons = [e.reason for e in examples.read(PAGES / "weather.md")]
+    assert reasons == [
+        "",
+        "",
+        "",
+        "syntax error in line 43: expected ':'",
+        "a fragment: a signature",
+    ]
+    broken = examples.read(PAGES / "weather.txt")[1]
+    assert (broken.reason, broken.broken) == ("syntax error in line 27: expected ':'", True)
+
+
+def test_line_in_a_message_is_the_pages(page: Callable[..., Path]) -> None:
+    broken = examples.read(page("x = 1", "if x:\nprint(x)"))[1]
+    assert broken.reason.startswith("syntax error in line 6: ")
+    assert broken.reason.endswith(" on line 5")
+
+
+def test_micropythons_pages() -> None:
+    """All of its reStructuredText can be read, and lines are right."""
+    pages = sorted(SOURCES.glob("micropython_*/docs/library/*.rst"))
+    if not pages:
+        pytest.skip("no sources: firmware/build fetches them")
+    number = 0
+    for path in pages:
+        lines = path.read_text().split("\n")
+        try:
+            read = examples.read(path)
+        except UserError:
+            continue
+        for example in read:
+            for at, line in zip(example.lines, example.source.split("\n"), strict=False):
+                assert "".join(line.split()) in "".join(lines[at - 1].split()), (path, at)
+                number += 1
+    assert number > 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("gone.md", None, "no such page: check the path"),
+        ("page.pdf", b"", "no page that is known: name one of .rst, .md"),
+        ("latin.md", b"one\ntwo \xe9\n", "line 2 is not UTF-8: save the page as UTF-8"),
+        ("prose.txt", b"Note\n\nNothing to run, and no code.\n", "no Python example in it"),
+        ("shell.md", b"```sh\nmake\n```\n", "no Python example in it"),
+        ("settings.md", b"```\n[camera]\nname = 1\n```\n", "no Python example in it"),
+    ],
+)
+def test_bad_pages(tmp_path: Path, name: str, content: bytes | None, what: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        examples.read(path)
+    assert str(caught.value).startswith(f"{path}: {what}")
+
+
+# What is around an example -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("x = y\ny = 1", ["y"]),
+        ("sock = wrap(sock)", ["wrap", "sock"]),
+        ("def f(a):\n    return a + b + c\nb = 1", ["c"]),
+        ("for i in range(3):\n    print(i)", []),
+        ("print([n for n in many])", ["many"]),
+        ("try:\n    f = open('x')\nexcept OSError as e:\n    print(e, f)", []),
+        ("class A:\n    def go(self):\n        return A, self, B", ["B"]),
+        ("f = lambda x: x + z", ["z"]),
+        ("import os.path\nos.listdir()", []),
+    ],
+)
+def test_unbound_names(source: str, names: list[str]) -> None:
+    assert unbound(ast.parse(source)) == names
+
+
+def test_prelude_depends_on_what_the_example_does() -> None:
+    client = surroundings.of('ssl.wrap_socket(sock, server_hostname="a.example")')
+    assert 'getaddrinfo("a.example", 443)' in client.prelude
+    listener = surroundings.of("c, _ = sock.accept()\nctx.wrap_socket(c, server_side=True)")
+    assert "sock.listen(1)" in listener.prelude
+    assert "PROTOCOL_TLS_SERVER" in listener.prelude
+    datagrams = surroundings.of("sock.recvfrom(1)\nctx.wrap_socket(sock, client_id=b'x')")
+    assert "SOCK_DGRAM" in datagrams.prelude
+    assert surroundings.of("sock.connect(addr)").prelude.startswith("sock = socket.socket()\naddr")
+    assert surroundings.of("frob(x)\ntime.sleep(1)").missing == ["frob", "x"]
+
+
+def test_world_follows_the_example() -> None:
+    source = """\
+import socket, ssl
+HOST = "a.example"
+def dial(host, port=9000):
+    s = socket.socket()
+    s.connect(socket.getaddrinfo(host, port)[0][-1])
+    return s
+plain = dial(HOST, 7000)
+peer = socket.socket()
+peer.connect(("192.168.1.1", 9443))
+tls = ssl.wrap_socket(peer, key="own.key", cert=open("own.der", "rb").read())
+door = socket.socket()
+door.bind(("", 8080))
+door.listen(1)
+settings = open("settings.txt").read()
+log = open("log.txt", "w")
+"""
+    world = surroundings.of(source).scenario
+    servers = {(s.name, s.kind, s.listening_port) for s in world.servers}
+    assert servers >= {("a.example", "tcp", 7000), ("192.168.1.1", "tls", 9443)}
+    assert {(c.kind, c.port) for c in world.clients} == {("tcp", 8080)}
+    assert str(world.network.gateway) == "192.168.1.254"
+    files = {n: (f.key, f.certificate, f.text) for n, f in world.camera.files.items()}
+    assert files == {
+        "own.key": ("camera", None, None),
+        "own.der": (None, "camera", None),
+        "settings.txt": (None, None, "hello\n"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "port"),
+    [
+        ("s.connect(socket.getaddrinfo('a.example', 80)[0][-1])", "http", 80),
+        ("ssl.wrap_socket(s)\ns.connect(('a.example', 443))", "https", 443),
+        ("ssl.wrap_socket(s)\ns.connect(('a.example', 8883))", "tls", 8883),
+        ("s.send(b'GET / HTTP/1.0')\ns.connect(('a.example', 8000))", "http", 8000),
+        ("asyncio.open_connection('a.example', 8883, ssl=True)", "tls", 8883),
+        ("asyncio.open_connection('a.example', 8883)", "tcp", 8883),
+        ("get('http://a.example:81/x')", "http", 81),
+        (
+            "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "s.connect(socket.getaddrinfo('a.example', 5684)[0][-1])\n"
+            "ssl.SSLContext(ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(s)",
+            "dtls", 5684,
+        ),
+    ],
+)  # fmt: skip
+def test_kind_of_server(source: str, kind: str, port: int) -> None:
+    servers = surroundings.of(source).scenario.servers
+    assert [(s.kind, s.listening_port) for s in servers if s.name == "a.example"] == [(kind, port)]
+
+
+def test_kind_of_client() -> None:
+    serve = "import asyncio\nasyncio.start_server(print, '0.0.0.0', 90, ssl={})"
+    assert Uses(ast.parse(serve.format("None"))).listeners() == [(90, "tcp")]
+    assert Uses(ast.parse(serve.format("context"))).listeners() == [(90, "tls")]
+
+
+# On the camera --------------------------------------------------------------------------
+
+
+def test_markdown_runs(run_docs: Docs, image: Path, tmp_path: Path) -> None:
+    code, lines = run_docs("--out", tmp_path / "out", PAGES / "weather.md")
+    assert code == 1
+    assert [line.partition("weather.md:")[2] for line in lines[:-1]] == [
+        "6: ran to its end",
+        "31: ran to its end",
+        "38: raised: IndexError: list index out of range (line 39)",
+        "43: not runnable: syntax error in line 43: expected ':'",
+        "50: not runnable: a fragment: a signature",
+    ]
+    assert lines[-1] == "5 examples: 2 ran to their end, 1 raised, 2 not runnable"
+
+    told = json.loads((tmp_path / "out/docs.json").read_text())
+    assert told["summary"] == lines[-1]
+    first, _, third, *_ = told["examples"]
+    assert first["printed"] == "b'HTTP/1.1 200 OK\\r\\n'\n"
+    assert third["raised_line"] == 39
+    result = json.loads((Path(first["evidence"]) / "result.json").read_text())
+    assert result["outcome"] == "passed"
+    assert (Path(first["evidence"]) / "net.pcapng").stat().st_size > 1000
+    assert len(list((tmp_path / "out").glob("*/report.html"))) == 3
+
+
+def test_a_changed_page_brings_its_world(run_docs: Docs, image: Path, tmp_path: Path) -> None:
+    text = (PAGES / "weather.md").read_text()
+    for old, new in (
+        ("weather.example.org", "klima.example.net"),
+        ("443", "8888"),
+        ("certs/station-ca.der", "root.der"),
+        ("for reading in (20, 21)", "for reading in (20, 21):"),
+        ("readings[2]", "readings[1]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    changed = tmp_path / "changed.md"
+    changed.write_text(text)
+    code, lines = run_docs(changed)
+    assert (code, lines[-1]) == (0, "5 examples: 4 ran to their end, 1 not runnable")
+
+
+def test_servers_and_a_second_contact(run_docs: Docs, image: Path) -> None:
+    code, lines = run_docs(PAGES / "weather.rst", PAGES / "weather.html", PAGES / "weather.txt")
+    assert code == 1
+    assert [line.partition("weather.")[2] for line in lines[:-1]] == [
+        "rst:13: served a client",
+        "rst:37: served a client: at its second contact",
+        "rst:43: ran to its end",
+        "html:6: served a client",
+        "html:17: raised: OSError: [Errno 5] EIO (line 20)",
+        "txt:11: ran to its end",
+        "txt:26: not runnable: syntax error in line 27: expected ':'",
+    ]
+
+
+def test_not_served(run_docs: Docs, image: Path, page: Callable[..., Path]) -> None:
+    """A server that loops for ever is judged by its client."""
+    serve = """
+sock = socket.socket()
+sock.bind(("0.0.0.0", 8443))
+sock.listen(1)
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+while True:
+    client, _ = sock.accept()
+    try:
+        ctx.wrap_socket(client, server_side=True)
+    except OSError:
+        client.close()
+"""
+    code, lines = run_docs("--time-limit", "5s", page(serve))
+    assert code == 1
+    assert "raised: the client was not served, visitor-8443: " in lines[0]
+
+
+def test_time_limit_names_what_it_waits_for(
+    run_docs: Docs, image: Path, page: Callable[..., Path]
+) -> None:
+    silent = "client, _ = sock.accept()\nwhile True:\n    time.sleep(1)"
+    code, lines = run_docs("--time-limit", "3s", page("while True:\n    time.sleep(1)", silent))
+    assert code == 1
+    assert "page.md:2: raised: time limit: its end did not come within 3 s" in lines[0]
+    assert "visitor-8443 waits for the connection to be closed" in lines[1]
+
+
+def test_only_a_first_contact_is_run_again(
+    run_docs: Docs, image: Path, page: Callable[..., Path]
+) -> None:
+    datagrams = "sock.recvfrom(1, socket.MSG_PEEK)\nctx.wrap_socket(sock, client_id=b'x')\n"
+    code, lines = run_docs(page(f"{datagrams}raise OSError(-27265)"))
+    assert code == 1
+    assert "raised: " in lines[0]
+    assert "second contact" not in lines[0]
+
+
+def test_micropythons_ssl_page(run_docs: Docs, image: Path) -> None:
+    pages = sorted(SOURCES.glob("micropython_*/docs/library/ssl.rst"))
+    if not pages:
+        pytest.skip("no sources: firmware/build fetches them")
+    code, lines = run_docs(pages[-1])
+    assert code == 0
+    assert "served a client: at its second contact" in lines[0]
+
+
+def test_importing_the_command_costs_no_parser() -> None:
+    program = "import sys, omvsim.docs; print('docutils' in sys.modules, 'bs4' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False False\n"
+
+
+def test_help_shows_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser(prog="omvsim")
+    docs.add_command(parser.add_subparsers())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["docs", "--help"])
+    text = capsys.readouterr().out
+    for names in surroundings.UNBOUND:
+        assert ", ".join(names) in text
+    assert max(map(len, text.splitlines())) <= 100

@@ -11,14 +11,15 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from netsim.peers import Peer
 from omvsim import image, surroundings
 from omvsim.errors import UserError
-from omvsim.rawrepl import Execution, ProtocolError, State
+from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit
 
 if TYPE_CHECKING:
@@ -73,13 +74,14 @@ class Attempt:
         testbed.boot()
         self._prepare(testbed)
         try:
-            return self._visited(testbed, self._execute(testbed), "")
+            return self._execute(testbed)
         except ScriptError as error:
             if not (HELLO_VERIFY.search(str(error)) and self.needs.again):
                 raise
         # By design of DTLS: the client does not know its cookie yet, and comes again.
         testbed.exec(self.needs.again, self.limit)
-        return self._visited(testbed, self._execute(testbed), "at its second contact")
+        status, detail = self._execute(testbed)
+        return status, detail or "at its second contact"
 
     def _prepare(self, testbed: Testbed) -> None:
         for name, file in self.needs.files.items():
@@ -100,47 +102,62 @@ class Attempt:
             what = _last_words(str(error))
             raise NotRunnable(f"preparing its undefined names raised {what}") from None
 
-    def _execute(self, testbed: Testbed) -> bool:
-        """Run the example until it ends (True), or its clients have been there."""
+    def _execute(self, testbed: Testbed) -> tuple[Status, str]:
+        """Run the example until it ends, or for a while after its clients have gone."""
         execution = testbed.start(self.example.source, self.printed.extend)
         visits = len(testbed.scenario.clients)
 
-        def over() -> bool:
-            gone = sum(peer.closed_ns is not None for peer in _visitors(testbed))
-            return execution.state is State.DONE or 0 < visits <= gone
+        def gone() -> bool:
+            return 0 < visits <= sum(map(_gone, _visitors(testbed)))
 
-        what = "a served client" if visits else "its end"
-        testbed.run_until(over, self.limit, what)
-        return self._ended(testbed, execution)
+        what = "the end of a visit" if visits else "its end"
+        testbed.run_until(lambda: execution.state is State.DONE or gone(), self.limit, what)
+        ended = execution.state is State.DONE
+        if ended:
+            testbed.finish(execution)
+            with suppress(TimeLimit):
+                testbed.run_until(lambda: gone() or not visits, GRACE)
+        visitors = [replace(peer) for peer in _visitors(testbed)]  # as they are now
+        if not ended:
+            with suppress(TimeLimit):
+                testbed.finish(execution, GRACE)
+                ended = True
+        return _verdict(visitors, ended)
 
-    def _ended(self, testbed: Testbed, execution: Execution) -> bool:
-        """Whether it ends by itself, too; raises what it raises."""
-        try:
-            testbed.finish(execution, GRACE)
-        except TimeLimit:
-            return False
-        if testbed.scenario.clients:
-            testbed.run_for(GRACE)
-        return True
 
-    def _visited(self, testbed: Testbed, ended: bool, how: str) -> tuple[Status, str]:
-        """What the clients say about an example that has not raised."""
-        visitors = _visitors(testbed)
-        errors = [f"{peer.name}: {peer.error}" for peer in visitors if peer.error]
-        if errors and not ended:
-            raise NotServed(f"the client was not served, {errors[0]}")
-        if any(_served(peer) for peer in visitors):
-            return "served a client", how
-        return "ran to its end", "; ".join(errors)
+def _verdict(visitors: list[Peer], ended: bool) -> tuple[Status, str]:
+    """What the clients say about an example that has not raised."""
+    errors = [f"{peer.name}: {peer.error}" for peer in visitors if peer.error]
+    if errors and not ended:
+        raise NotServed(f"the client was not served, {errors[0]}")
+    if any(_served(peer) for peer in visitors):
+        return "served a client", ""
+    return "ran to its end", "; ".join(errors)
 
 
 def _visitors(testbed: Testbed) -> list[Peer]:
     return [peer for peer in testbed.network.peers if peer.role == "client"]
 
 
+def _gone(peer: Peer) -> bool:
+    """The visit is over; after an error TCP may take its time to say so."""
+    return peer.closed_ns is not None or peer.error is not None
+
+
 def _served(peer: Peer) -> bool:
     begun = peer.opened_ns if peer.kind == "tcp" else peer.secured_ns
     return begun is not None and peer.error is None
+
+
+def _state(peer: Peer) -> str:
+    """How far a client has come that is still there."""
+    if _gone(peer):
+        return f"{peer.name} was there"
+    if peer.opened_ns is None:
+        return f"{peer.name} got no answer"
+    if peer.kind != "tcp" and peer.secured_ns is None:
+        return f"{peer.name} is in its handshake"
+    return f"{peer.name} waits for the connection to be closed"
 
 
 def _last_words(traceback: str) -> str:
@@ -167,9 +184,14 @@ def try_out(
     outcome.broken = example.broken
     if example.reason:
         return outcome
-    needs = surroundings.of(example.source)
+    try:
+        needs = surroundings.of(example.source)
+    except (UserError, RecursionError) as error:
+        outcome.detail, outcome.broken = f"no world can be made for it: {error}", True
+        return outcome
     if needs.missing:
-        outcome.detail = f"a fragment: it leaves {', '.join(needs.missing)} undefined"
+        more = f" and {len(needs.missing) - 5} more" if len(needs.missing) > 5 else ""
+        outcome.detail = f"a fragment: it leaves {', '.join(needs.missing[:5])}{more} undefined"
         return outcome
     attempt = Attempt(example, needs, limit)
     script = f"{outcome.page}:{outcome.line}"
@@ -179,6 +201,9 @@ def try_out(
             testbed.waiting = check
             try:
                 outcome.status, outcome.detail = attempt.run(testbed)
+            except TimeLimit as error:
+                told = [f"time limit: {error}", *map(_state, _visitors(testbed))]
+                raise TimeLimit("; ".join(told)) from None
             finally:
                 outcome.virtual_ns = testbed.now
     except NotRunnable as error:
@@ -186,9 +211,7 @@ def try_out(
     except ScriptError as error:
         outcome.status, outcome.detail = "raised", _last_words(str(error))
         outcome.raised_line = _raised_line(example, str(error))
-    except TimeLimit as error:
-        outcome.status, outcome.detail = "raised", f"time limit: {error}"
-    except NotServed as error:
+    except (TimeLimit, NotServed) as error:
         outcome.status, outcome.detail = "raised", str(error)
     except FirmwareFault as error:
         outcome.status, outcome.detail = "raised", f"the firmware faulted: {error}"
@@ -200,7 +223,10 @@ def try_out(
 
 def _summary(outcomes: list[Outcome]) -> str:
     counts = Counter(outcome.status for outcome in outcomes)
-    told = ", ".join(f"{number} {status}" for status, number in counts.items())
+    told = ", ".join(
+        f"{number} {status if number == 1 else status.replace('its', 'their')}"
+        for status, number in counts.items()
+    )
     return f"{len(outcomes)} example{'s' * (len(outcomes) != 1)}: {told}"
 
 
@@ -243,7 +269,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
     command = commands.add_parser(
         "docs", help="run the examples of documentation pages on the camera",
-        description="Run each Python example of the pages on a camera of its own, in a network "
+        description="Run each Python example of the pages on a camera of its own, in a network\n"
         "with the names, ports and files that it uses.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=textwrap.dedent("""\
@@ -263,8 +289,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
               2    bad input: a page is missing, is not UTF-8, or has no example
               130  interrupted by Ctrl-C
 
-            Names that an example leaves undefined are modules to import, or of this table, where
-            NAME is the name and example.com the example's server_hostname, if it gives one:
+            Names that an example leaves undefined are modules to import, or of this table. NAME is
+            the name, and example.com the example's server_hostname if it gives one. A listener
+            calls accept() itself; set-up is for a socket that the example connects or binds itself.
 
             """) + surroundings.describe_table(),
     )  # fmt: skip

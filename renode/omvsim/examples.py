@@ -105,31 +105,23 @@ def _restructured(text: str) -> Iterator[Block]:
     settings.file_insertion_enabled = settings.raw_enabled = False
     document = new_document("page", settings)
     Parser().parse(text, document)
-    default = ""
+    page = [line.strip() for line in text.split("\n")]
+    default, seen = "", 0
     for node in document.findall(nodes.Element):
         if isinstance(node, nodes.comment) and "highlight" in node:
             default = node["highlight"]
-        elif isinstance(node, nodes.literal_block | nodes.doctest_block) and node.line:
-            if isinstance(node.parent, nodes.system_message):
-                continue  # docutils quotes what it does not understand
-            language = "pycon" if isinstance(node, nodes.doctest_block) else default
+        elif isinstance(node, nodes.doctest_block):  # docutils is not sure of its line
             lines = node.astext().split("\n")
-            # Where its last line stands is all that docutils tells of a doctest block.
-            first = node.line - (len(lines) if isinstance(node, nodes.doctest_block) else 0)
-            yield Block(list(enumerate(lines, first)), node.get("language", language))
-
-
-class _Unknown(Directive):
-    """A directive of Sphinx: whatever it means, its content is part of the page."""
-
-    has_content = True
-    optional_arguments = 1
-    final_argument_whitespace = True
-
-    def run(self) -> list[nodes.Node]:
-        node = nodes.container()
-        self.state.nested_parse(self.content, self.content_offset, node, match_titles=True)
-        return [node]
+            same = [line.strip() for line in lines]
+            starts = range(seen, len(page) - len(same) + 1)
+            start = next((at for at in starts if page[at : at + len(same)] == same), seen)
+            seen = start + len(same)
+            yield Block(list(enumerate(lines, start + 1)), "pycon")
+        elif isinstance(node.parent, nodes.system_message):
+            continue  # it quotes what is wrong
+        elif isinstance(node, nodes.literal_block) and node.line:
+            lines = node.astext().split("\n")
+            yield Block(list(enumerate(lines, node.line)), node.get("language", default))
 
 
 class _Options(dict[str, Callable[[str], object]]):
@@ -139,13 +131,30 @@ class _Options(dict[str, Callable[[str], object]]):
         return directives.unchanged
 
 
+ANY = _Options({"class": directives.unchanged})  # an empty one would mean no options
+
+
+class _Unknown(Directive):
+    """A directive of Sphinx: whatever it means, its content is part of the page."""
+
+    has_content = True
+    optional_arguments = 1
+    final_argument_whitespace = True
+    option_spec = ANY
+
+    def run(self) -> list[nodes.Node]:
+        node = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, node, match_titles=True)
+        return [node]
+
+
 class _Code(Directive):
     """A code block with its language, its line, and any option."""
 
     has_content = True
     optional_arguments = 1
     final_argument_whitespace = True
-    option_spec = _Options()
+    option_spec = ANY
 
     def run(self) -> list[nodes.Node]:
         node = nodes.literal_block("", "\n".join(self.content))
@@ -159,7 +168,7 @@ class _Highlight(Directive):
     """From here on, blocks without a language are of this one."""
 
     required_arguments = 1
-    option_spec = _Options()
+    option_spec = ANY
 
     def run(self) -> list[nodes.Node]:
         return [nodes.comment(highlight=self.arguments[0])]
@@ -313,14 +322,21 @@ def _example(page: Path, block: Block) -> Example | None:
     example = Example(page, source, numbers)
     sure = language in PYTHON
     if isinstance(tree, ast.Module):
-        if any(_does(statement) for statement in tree.body):
+        section = any(  # [name], of a settings file
+            isinstance(statement, ast.Expr) and isinstance(statement.value, ast.List)
+            for statement in tree.body
+        )
+        if any(_does(statement) for statement in tree.body) and (sure or not section):
             return example
         reason = "a fragment: no statement that does anything" if sure and tree.body else ""
     elif _is_signature(source):
         reason = "a fragment: a signature" if sure else ""
     elif sure or _mostly_code(source):
         error = _complete_error(source)
-        reason = f"syntax error in line {example.page_line(error.lineno or 1)}: {error.msg}"
+        what = re.sub(  # "... on line 5" is of the example
+            r"(?<= line )\d+", lambda found: str(example.page_line(int(found[0]))), error.msg
+        )
+        reason = f"syntax error in line {example.page_line(error.lineno or 1)}: {what}"
         return replace(example, reason=reason, broken=True)
     else:
         reason = ""

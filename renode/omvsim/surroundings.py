@@ -6,11 +6,11 @@ Both come from its syntax tree alone, so a page that changes brings its own worl
 from __future__ import annotations
 
 import ast
-import ipaddress
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -26,25 +26,25 @@ _LISTEN = """\
 """
 _SERVER = 'NAME.load_cert_chain("server.der", "server.key")\n'
 _WRAP = 'NAME = ssl_ctx.wrap_socket(sock, server_hostname="example.com")\n'
-_WRAP_SERVER = "NAME = ssl_ctx.wrap_socket(sock, server_side=True)\n"
+_DATAGRAMS = "NAME = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
 
-#: Names that an example may leave unbound, by what it is: the code that binds NAME first.
-#: That code may leave names of the table unbound itself. For "example.com" it uses what the
-#: example gives as server_hostname. Other names are imported, if the camera can.
+#: Names that an example may leave unbound, by what the example is: the code that binds NAME
+#: first. That code may leave names of the table unbound itself. For "example.com" it uses what
+#: the example gives as server_hostname. Other names are imported, if the camera can.
 UNBOUND: dict[tuple[str, ...], dict[str, str]] = {
-    ("sock", "s", "conn", "client"): {
+    ("sock", "s", "conn", "client", "cl", "server", "listener"): {
         "TLS client": "ntptime.settime()\nNAME = socket.socket()\n"
         'NAME.connect(socket.getaddrinfo("example.com", 443)[0][-1])\n',
         "TLS listener": _LISTEN.format("NAME"),
         "TLS server": _LISTEN.format("listener") + "NAME, _ = listener.accept()\n",
-        "DTLS client": "ntptime.settime()\n"
-        "NAME = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "TLS set-up": "NAME = socket.socket()\n",
+        "DTLS client": f"ntptime.settime()\n{_DATAGRAMS}"
         'NAME.connect(socket.getaddrinfo("example.com", 5684)[0][-1])\n',
-        "DTLS server": "NAME = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        "NAME.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "DTLS server": f"{_DATAGRAMS}NAME.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
         'NAME.bind(socket.getaddrinfo("0.0.0.0", 5684)[0][-1])\n',
+        "DTLS set-up": _DATAGRAMS,
     },
-    ("ssl_ctx", "ctx", "context"): {
+    ("ssl_ctx", "ctx", "context", "ssl_context"): {
         "TLS client": "NAME = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n",
         "TLS listener": "NAME = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n" + _SERVER,
         "TLS server": "NAME = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n" + _SERVER,
@@ -53,12 +53,20 @@ UNBOUND: dict[tuple[str, ...], dict[str, str]] = {
     },
     ("ssock", "ssl_sock", "sclient"): {
         "TLS client": _WRAP,
-        "TLS server": _WRAP_SERVER,
+        "TLS server": "NAME = ssl_ctx.wrap_socket(sock, server_side=True)\n",
         "DTLS client": _WRAP,
     },
+    ("addr", "address"): {
+        "TLS client": 'NAME = socket.getaddrinfo("example.com", 443)[0][-1]\n',
+        "TLS listener": 'NAME = socket.getaddrinfo("0.0.0.0", 8443)[0][-1]\n',
+        "TLS server": 'NAME = socket.getaddrinfo("0.0.0.0", 8443)[0][-1]\n',
+        "DTLS client": 'NAME = socket.getaddrinfo("example.com", 5684)[0][-1]\n',
+        "DTLS server": 'NAME = socket.getaddrinfo("0.0.0.0", 5684)[0][-1]\n',
+    },
 }
-SOCKETS, CONTEXTS, _ = UNBOUND
-HELLO = "GET / HTTP/1.0\r\nHost: camera.local\r\n\r\n"
+SUBNET = scenarios.NetworkOptions().subnet
+SOCKETS, CONTEXTS, *_ = UNBOUND
+REQUEST = "GET / HTTP/1.0\r\nHost: camera.local\r\n\r\n"
 READS = ("read", "recv", "readline", "readinto", "recv_into", "readexactly", "makefile")
 CREDENTIALS = {".der", ".pem", ".key", ".crt", ".cer"}
 
@@ -94,13 +102,21 @@ def kind_of(uses: Uses) -> str:
     return "DTLS server" if uses.serves else "DTLS client"
 
 
+def _column(kind: str, name: str, uses: Uses) -> str:
+    """Where in the table a name is looked up: a socket may be for the example to set up."""
+    done = {ast.unparse(call.func) for call in uses.calls("connect", "bind")}
+    if f"{name}.bind" in done or (f"{name}.connect" in done and kind != "DTLS server"):
+        return f"{kind.split(maxsplit=1)[0]} set-up"
+    return kind
+
+
 def of(source: str) -> Surroundings:
     """What the example needs; UserError if its names make no scenario."""
     tree = ast.parse(source)
     uses = Uses(tree)
     kind = kind_of(uses)
     hosts = [h for call in uses.wraps for h in uses.constants(keyword(call, "server_hostname"))]
-    host = next((h for h in hosts if isinstance(h, str)), "example.com")
+    host = next((h for h in hosts if isinstance(h, str) and _is_host(h)), "example.com")
     pieces: dict[str, str] = {}
     modules: list[str] = []
     missing: list[str] = []
@@ -112,8 +128,9 @@ def of(source: str) -> Surroundings:
             row = next((kinds for names, kinds in UNBOUND.items() if name in names), {})
             if name in pieces or name in modules or name in missing:
                 continue
-            if kind in row:
-                piece = row[kind].replace("NAME", name).replace("example.com", host)
+            column = _column(kind, name, uses)
+            if column in row:
+                piece = row[column].replace("NAME", name).replace("example.com", host)
                 provide(ast.parse(piece))
                 pieces[name] = piece
             else:
@@ -122,7 +139,7 @@ def of(source: str) -> Surroundings:
     provide(tree)
     if any(argument.value is ... for call in uses.nodes if isinstance(call, ast.Call)
            for argument in call.args if isinstance(argument, ast.Constant)):  # fmt: skip
-        missing.append("...")
+        missing.append("what ... stands for")
     prelude = "".join(pieces.values())
     sockets = [name for name in pieces if name in SOCKETS]
     again = "".join(f"{name}.close()\n{pieces[name]}" for name in sockets)
@@ -139,67 +156,84 @@ def of(source: str) -> Surroundings:
 
 def _world(uses: Uses) -> tuple[str, dict[str, scenarios.File]]:
     """The scenario's text, and the files that belong into folders."""
-    destinations, listeners = uses.destinations(), uses.listeners()
-    known = [ipaddress.IPv4Address(one.host) for one in destinations if _is_address(one.host)]
+    destinations = [one for one in uses.destinations() if _is_host(one.host)]
+    known = [IPv4Address(one.host) for one in destinations if _is_address(one.host)]
     names = sorted({one.host for one in destinations if not _is_address(one.host)})
-    free = (ipaddress.IPv4Address("93.184.215.14") + n for n in range(1 << 16))
+    free = (IPv4Address("93.184.215.14") + n for n in range(1 << 16))
     addresses = {name: next(a for a in free if a not in known) for name in names}
     addresses |= {str(address): address for address in known}
-    addresses["pool.ntp.org"] = ipaddress.IPv4Address("162.159.200.1")
-    inside = {int(address) & 0xFF for address in known if str(address).startswith("192.168.1.")}
-    gateway = next(n for n in (1, 254, 253, *range(2, 253)) if n not in inside)
-    pools = ((100, 109), (200, 209), (30, 39), (60, 69), (100, 100))
-    first, last = next(p for p in pools if not inside & {*range(p[0], p[1] + 1)})
+    addresses["pool.ntp.org"] = IPv4Address("162.159.200.1")
+    # What the example does not use of its own network is for the gateway, the camera, clients.
+    inside = {int(address) & 0xFF for address in known if address in SUBNET}
+    gateway = next(n for n in (1, *range(254, 1, -1)) if n not in inside)
+    first = next(n for n in range(100, 250) if n not in inside | {gateway})
+    numbers = [n for n in range(20, 250) if n not in inside | {gateway, first}]
     files = dict(_files(uses))
     flat = {name: file for name, file in files.items() if "/" not in name}
-    shown = [h for call in uses.wraps for h in uses.constants(keyword(call, "server_hostname"))]
-    shown += [h for c in uses.calls("open_connection")
-              for h in uses.constants(keyword(c, "server_hostname"))]  # fmt: skip
     lines = [
         "# The world of an example.",
         "[camera.files]",
-        *(f"{_quoted(name)} = {_inline(file)}"
-          for name, file in flat.items()),
+        *(f"{_quoted(name)} = {_inline(file)}" for name, file in flat.items()),
         "[network]",
-        f'gateway = "192.168.1.{gateway}"',
+        f'gateway = "{SUBNET[gateway]}"',
         "[dhcp]",
-        f'first = "192.168.1.{first}"',
-        f'last = "192.168.1.{last}"',
+        f'first = "{SUBNET[first]}"',
+        f'last = "{SUBNET[first]}"',
+        "[dns.zone]",
+        *(f'{_quoted(name)} = "{addresses[name]}"' for name in names),
         "[certificates.ca]",
         "ca = true",
         *_certificate("camera", ["camera.local"]),
         *_certificate("visitor", ["visitor.local"]),
-        "[dns.zone]",
-        *(f'{_quoted(name)} = "{addresses[name]}"' for name in names),
-        *_server("ntp", "pool.ntp.org", "162.159.200.1", 123),
-    ]  # fmt: skip
-    taken = {("162.159.200.1", 123)}
+        *_server("ntp", "pool.ntp.org", addresses["pool.ntp.org"], 123),
+        *_servers(uses, destinations, addresses),
+        *_clients(uses, numbers),
+    ]
+    return "\n".join(lines) + "\n", {n: file for n, file in files.items() if n not in flat}
+
+
+def _servers(
+    uses: Uses, destinations: list[Destination], addresses: dict[str, IPv4Address]
+) -> Iterator[str]:
+    """What the example connects to."""
+    wrapping = uses.calls("wrap_socket", "open_connection")
+    shown = [host for call in wrapping for host in uses.constants(keyword(call, "server_hostname"))]
+    names = [host for host in shown if isinstance(host, str) and _is_host(host)]
+    taken = {(addresses["pool.ntp.org"], 123)}
     for number, one in enumerate(destinations):
-        address = addresses[one.host]
-        kind = _server_kind(uses, one)
-        if kind is None or (str(address), one.port) in taken:
+        address, kind = addresses[one.host], _server_kind(uses, one)
+        if kind is None or (address, one.port) in taken:
             continue
-        taken.add((str(address), one.port))
-        lines += _certificate(f"server-{number}", [one.host, *map(str, shown)])
-        lines += _server(kind, one.host, address, one.port)
+        taken.add((address, one.port))
+        yield from _certificate(f"server-{number}", [one.host, *names])
+        yield from _server(kind, one.host, address, one.port)
         if kind in scenarios.SECURED:
-            lines.append(f'certificate = "server-{number}"')
+            yield f'certificate = "server-{number}"'
             if uses.calls("load_cert_chain") and not uses.serves:
-                lines.append('verify = "ca"')  # the example wants to show its own, too
+                yield 'verify = "ca"'  # the example wants to show its own, too
         if kind in ("tls", "dtls", "tcp"):
-            ends = any(not call.args for call in uses.calls("read"))
-            lines += ['greeting = "hello\\n"', f"echo = {str(not ends).lower()}"]
-    visitors = (n for n in range(20, 256) if n not in inside)
-    for (port, kind), number in zip(listeners, visitors, strict=False):
-        lines += ["[[client]]", f'kind = "{kind}"', f'name = "visitor-{port}"']
-        lines += [f'address = "192.168.1.{number}"', f"port = {port}"]
+            to_the_end = any(not call.args for call in uses.calls("read"))
+            yield 'greeting = "hello\\n"'
+            yield f"echo = {'false' if to_the_end else 'true'}"
+
+
+def _clients(uses: Uses, numbers: list[int]) -> Iterator[str]:
+    """Who connects to what the example serves."""
+    reads = bool(uses.calls(*READS))
+    http = any("HTTP/" in text for text in uses.texts)
+    for (port, kind), number in zip(uses.listeners(), numbers, strict=False):
+        yield "[[client]]"
+        yield f'kind = "{kind}"'
+        yield f'name = "visitor-{port}"'
+        yield f'address = "{SUBNET[number]}"'
+        yield f"port = {port}"
         if kind != "tcp":
-            lines += ['certificate = "visitor"', 'server_name = "camera.local"']
-        if uses.calls(*READS):
-            http = kind != "dtls" and any("HTTP/" in text for text in uses.texts)
-            lines += [f"send = {json.dumps(HELLO if http else 'hello' + chr(10))}"]
-            lines += ["hold_ms = 3000"]  # what reads to the end must see one
-    return "\n".join(lines) + "\n", {n: f for n, f in files.items() if n not in flat}
+            yield 'certificate = "visitor"'
+            yield 'server_name = "camera.local"'
+        if reads:
+            yield f"send = {_quoted(REQUEST if http and kind != 'dtls' else 'hello' + chr(10))}"
+        if reads or kind == "dtls":  # what reads to the end must see one; a datagram has no end
+            yield "hold_ms = 3000"
 
 
 def _server_kind(uses: Uses, one: Destination) -> str | None:
@@ -240,10 +274,17 @@ def _inline(file: scenarios.File) -> str:
     return "{ " + ", ".join(told) + " }"
 
 
+def _is_host(text: str) -> bool:
+    """A name or an address that a server may have here."""
+    labels = text.split(".")
+    good = all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in labels)
+    return good and len(text) < 254 and text not in ("gateway", "camera")
+
+
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
+        IPv4Address(text)
+    except AddressValueError:
         return False
     return True
 

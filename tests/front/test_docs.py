@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import html
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,11 +96,13 @@ def test_plain_text() -> None:
 
 @pytest.mark.parametrize("name", ["weather.md", "weather.rst", "weather.html", "weather.txt"])
 def test_lines_are_the_pages(name: str) -> None:
-    lines = (PAGES / name).read_text().split("\n")
+    text = (PAGES / name).read_text()
+    if name.endswith(".html"):
+        text = html.unescape(re.sub("</?[a-z][^>]*>", "", text))
+    lines = text.split("\n")
     for example in examples.read(PAGES / name):
         for number, line in zip(example.lines, example.source.split("\n"), strict=False):
-            if "<" not in lines[number - 1]:
-                assert line.strip() in lines[number - 1]
+            assert line.strip() in lines[number - 1]
 
 
 def test_reasons() -> None:

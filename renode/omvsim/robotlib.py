@@ -230,7 +230,8 @@ class robotlib:
         for name in ("ca", "server", "client"):
             if (folder / f"{name}.pem").exists():
                 key = folder / f"{name}.key"
-                self.testbed.certify(f"made_{name}", folder / f"{name}.pem", key)
+                known = key if key.exists() else None
+                self.testbed.certify(f"made_{name}", folder / f"{name}.pem", known)
 
     @keyword
     def omvsim_certs_converts(self, pem: str) -> None:
@@ -484,7 +485,7 @@ class robotlib:
 
     def _conversation_told(self) -> str:
         events = self.testbed.network.events
-        return "\n".join(f"{e.source} > {e.target}: {e.protocol} {e.text}" for e in events)
+        return "\n".join(f"{e.source} > {e.target}: {e.text}" for e in events)
 
     def _captured(self) -> bytes:
         return (self._folder / "net.pcapng").read_bytes()

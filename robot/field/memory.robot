@@ -37,7 +37,7 @@ A Failed Deferred Handshake Leaves The Socket Open
     An Example Server    certificate=of_other_ca
     Camera Does    sock = tcp()    s = context(ssl.CERT_REQUIRED, 'ca.der').wrap_socket(sock, server_hostname='example.com', do_handshake_on_connect=False)
     Camera Raises    ValueError    s.write(b'x')
-    Conversation Should Not Hold    camera > example.com: TCP TCP FIN
+    Conversation Should Not Hold    camera > example.com: TCP FIN
 
 setblocking() After close() Crashes
     [Documentation]    Open.

@@ -18,14 +18,14 @@ PROTOCOL_TLS_CLIENT Speaks First
     [Tags]    constants.protocols
     Network Has Server    tls    example.com    port=443    certificate=example
     Camera Does    s = context(protocol=ssl.PROTOCOL_TLS_CLIENT).wrap_socket(tcp())
-    Conversation Should Hold    camera > example.com: TLS TLS ClientHello
+    Conversation Should Hold    camera > example.com: TLS ClientHello
 
 PROTOCOL_TLS_SERVER Answers
     [Tags]    constants.protocols
     Camera Starts    ${CURDIR}/camera/wrap_with_side.py    protocol=code:ssl.PROTOCOL_TLS_SERVER    side=${True}
     Client Connects To Camera
     Peer Should Have Received    hello\n
-    Conversation Should Hold    camera > client: TLS TLS ServerHello
+    Conversation Should Hold    camera > client: TLS ServerHello
 
 PROTOCOL_DTLS_CLIENT Speaks DTLS
     [Tags]    constants.protocols

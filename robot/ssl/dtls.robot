@@ -47,7 +47,7 @@ Hello Verify Is Transparent For A Client
     [Tags]    dtls.hello-verify
     Camera Starts    dtls_server.py
     Client Connects To Camera    dtls
-    Conversation Should Hold    camera > client: DTLS DTLS HelloVerifyRequest
+    Conversation Should Hold    camera > client: DTLS HelloVerifyRequest
     Peer Should Have Received    hello\n
 
 client_id Takes Bytes

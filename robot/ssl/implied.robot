@@ -54,25 +54,25 @@ An Untrusted Server Is Told Why
     [Tags]    implied.alerts
     An Example Server    certificate=of_other_ca
     Camera Refuses    required()
-    Conversation Should Hold    camera > example.com: TLS TLS alert, fatal unknown_ca
+    Conversation Should Hold    camera > example.com: TLS alert, fatal unknown_ca
 
 A Server Of Another Name Is Told Why
     [Tags]    implied.alerts
     An Example Server    certificate=other_name
     Camera Refuses    required()
-    Conversation Should Hold    camera > example.com: TLS TLS alert, fatal bad_certificate
+    Conversation Should Hold    camera > example.com: TLS alert, fatal bad_certificate
 
 An Expired Server Is Told Why
     [Tags]    implied.alerts
     An Example Server    certificate=expired
     Camera Refuses    required()
-    Conversation Should Hold    camera > example.com: TLS TLS alert, fatal certificate_expired
+    Conversation Should Hold    camera > example.com: TLS alert, fatal certificate_expired
 
 A Client Without A Certificate Is Told Why
     [Tags]    implied.alerts
     Camera Starts    ${CURDIR}/camera/serve_one.py    mode=${2}    ca=ca.der
     Client Connects To Camera    leave_ms=5000
-    Conversation Should Hold    camera > client: TLS TLS alert, fatal
+    Conversation Should Hold    camera > client: TLS alert, fatal
 
 A Server With TLS 1.2 And 1.3 Is Reached
     [Tags]    implied.current-servers

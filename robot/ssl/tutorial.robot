@@ -64,6 +64,7 @@ Both Sides Verify Each Other With The Camera As Server
 What omvsim certs Makes Serves A Client With A Certificate
     [Tags]    tutorial.mutual
     Omvsim Certs Makes    --server-name    camera.local
+    Mpremote Runs    rtc    --set
     Camera Starts    ${CURDIR}/camera/serve_one.py    mode=${2}    ca=ca.der
     Client Connects To Camera    verify=made_ca    certificate=made_client    server_name=camera.local
     Peer Should Have Verified The Camera

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from scapy.layers.tls.crypto.suites import _tls_cipher_suites
-
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _DATA = 20, 21, 22, 23
 _LARGEST = (1 << 14) + 2048
 _MESSAGES = {
@@ -135,6 +133,10 @@ def cut_records(data: bytes, size: int) -> bytes:
 
 def cipher_suites(hello: bytes) -> list[str]:
     """What a ClientHello offers, by IANA's names (RFC 5246 section 7.4.1.2)."""
+    from scapy.layers.tls.crypto.suites import (  # noqa: PLC0415 - a sixth of a second
+        _tls_cipher_suites,
+    )
+
     at = 4 + 2 + 32  # header, version, random
     at += 1 + int.from_bytes(hello[at : at + 1], "big")  # session id
     end = at + 2 + int.from_bytes(hello[at : at + 2], "big")

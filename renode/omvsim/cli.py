@@ -1,8 +1,9 @@
-"""The command line: omvsim run, repl, check, certs."""
+"""The command line: omvsim run, repl, and the parser of all commands."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import signal
 import sys
@@ -13,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from omvsim import certs, check, image, paced
+from omvsim import image, paced
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
@@ -26,6 +27,7 @@ from omvsim.testbed import (
     read_script,
 )
 
+OTHERS = ("check", "docs", "certs")  # modules of their own, and slow to import
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
@@ -167,7 +169,7 @@ def repl(options: argparse.Namespace) -> int:
         return paced.serve(testbed, options.pty)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="omvsim", description="The OpenMV camera, emulated, in a virtual network.",
         epilog="omvsim COMMAND --help shows a command's options, with examples.",
@@ -225,13 +227,15 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--pty", type=Path, metavar="PATH", help="also link the terminal to PATH")
     command.set_defaults(call=repl)
-    check.add_command(commands)
-    certs.add_command(commands)
+    for name in OTHERS:
+        if chosen == name or chosen not in ("run", "repl", *OTHERS):
+            importlib.import_module(f"omvsim.{name}").add_command(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     options.interrupt = Interrupt()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(number, options.interrupt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 import textwrap
 import warnings
@@ -30,10 +31,12 @@ _INCOMPLETE = ast.PyCF_ONLY_AST | 0x4000  # codeop.PyCF_ALLOW_INCOMPLETE_INPUT
 _SIGNATURE = re.compile(
     r"(?:(?:async )?def |class )?[\w.]+\((.*)\)\s*(?:->)?\s*[\w.\[\], |]*:?", re.DOTALL
 )
-_CODE_LIKE = re.compile(
-    r"\s*(def|class|for|while|if|elif|else|with|try|except|import|from|print|return)\b.*[:(]"
-    r"|.*\w\(|\s*[\w.\[\], ]+ ?[-+*/|&]?= ?\S"
-)
+# How lines look that are code but do not parse.
+_CALL = re.compile(r"\s*[\w.]+(?:, ?[\w.]+)* ?= ?(?:await )?[\w.]+\(")
+_BLOCK = re.compile(r"\s*(?:async|def|class|for|while|if|elif|else|with|try|except|finally)\b")
+_STRING = re.compile(r"\"[^\"]*\"?|'[^']*'?|#.*")
+_KEYWORD = re.compile(rf"\b(?:{'|'.join(keyword.kwlist)})\b")
+_PROSE = re.compile(r"[A-Za-z]\w* +[A-Za-z]\w* +[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -213,14 +216,14 @@ def _html(text: str) -> Iterator[Block]:
 def _plain(text: str) -> Iterator[Block]:
     """The longest runs of lines that parse and are code; what is broken amid code, with it."""
     lines = list(enumerate(text.split("\n"), 1))
-    runs: list[tuple[int, int]] = []
-    start = 0
-    while start < len(lines):
-        end = _session(lines, start) or _run(lines, start)
-        if end is not None:
-            runs.append((start, end))
-        start = end or start + 1
-    for start, end in _mended(lines, runs):
+    spans: list[tuple[int, int, bool]] = []  # start, end, broken
+    at = 0
+    while at < len(lines):
+        end = _session(lines, at) or _run(lines, at)
+        if end is not None or _CALL.match(lines[at][1]):
+            spans.append((at, end or at + 1, end is None))
+        at = end or at + 1
+    for start, end in _joined(lines, _grown(lines, spans)):
         yield Block(lines[start:end], "python")
 
 
@@ -256,19 +259,46 @@ def _run(lines: Sequence[tuple[int, str]], start: int) -> int | None:
     return best
 
 
-def _mended(
-    lines: Sequence[tuple[int, str]], runs: Sequence[tuple[int, int]]
+def _grown(
+    lines: Sequence[tuple[int, str]], spans: Sequence[tuple[int, int, bool]]
+) -> Iterator[tuple[int, int, bool]]:
+    """Spans with the lines directly around them that are code, but for a mistake."""
+    taken = {at for start, end, _ in spans for at in range(start, end)}
+    for start, end, broken in spans:
+        first, last = start, end
+        while first - 1 not in taken and first and _looks_torn(lines[first - 1][1]):
+            first -= 1
+        while last not in taken and last < len(lines) and lines[last][1].strip():
+            if not _looks_torn(lines[last][1]) and last + 1 not in taken:
+                break  # what stands between code and code is code
+            last += 1
+        taken |= {*range(first, last)}
+        yield first, last, broken or (first, last) != (start, end)
+
+
+def _looks_torn(line: str) -> bool:
+    """Code rather than prose, by its punctuation and by how many words follow each other."""
+    bare = _STRING.sub('""', line).rstrip()
+    block = _BLOCK.match(bare) is not None
+    if _PROSE.search(_KEYWORD.sub(",", bare)) or (bare.endswith(":") and not block):
+        return False
+    code = re.search(r"[()\[\]{}=@]|^\s*(?:import|from) ", bare)
+    return block or code is not None
+
+
+def _joined(
+    lines: Sequence[tuple[int, str]], spans: Iterable[tuple[int, int, bool]]
 ) -> Iterator[tuple[int, int]]:
-    """Runs, and as one what a line that looks like code but does not parse has torn apart."""
-    spans = list(runs)
-    while spans:
-        start, end = spans.pop(0)
-        while end < len(lines) and _CODE_LIKE.match(lines[end][1]):
-            while end < len(lines) and lines[end][1].strip():
-                end += 1  # to the end of the paragraph
-            while spans and spans[0][0] < end:
-                end = max(end, spans.pop(0)[1])
-        yield start, end
+    """Spans, and as one what a broken line has torn apart."""
+    joined: list[tuple[int, int, bool]] = []
+    for start, end, broken in spans:
+        first, last, torn = joined[-1] if joined else (0, 0, False)
+        between = any(line.strip() for _, line in lines[last:start])
+        if joined and (broken or torn) and not between:
+            joined[-1] = (first, end, True)
+        else:
+            joined.append((start, end, broken))
+    return ((start, end) for start, end, _ in joined)
 
 
 def _is_code(statement: ast.stmt) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import html
 import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +124,39 @@ def test_line_in_a_message_is_the_pages(page: Callable[..., Path]) -> None:
     broken = examples.read(page("x = 1", "if x:\nprint(x)"))[1]
     assert broken.reason.startswith("syntax error in line 6: ")
     assert broken.reason.endswith(" on line 5")
+
+
+def test_each_mistake_in_plain_text_is_told(tmp_path: Path) -> None:
+    """A missing bracket, comma, colon or quote neither hides an example nor tears it apart."""
+    lines = (PAGES / "weather.txt").read_text().split("\n")
+    good = examples.read(PAGES / "weather.txt")[0]
+    path = tmp_path / "mistake.txt"
+    made = 0
+    for number in good.lines:
+        line = lines[number - 1]
+        for at in [at for at, sign in enumerate(line) if sign in '(),:="']:
+            changed = [*lines]
+            changed[number - 1] = line[:at] + line[at + 1 :]
+            block = "\n".join(changed[good.lines[0] - 1 : good.lines[-1]])
+            with contextlib.suppress(SyntaxError):
+                ast.parse(textwrap.dedent(block))
+                continue
+            path.write_text("\n".join(changed))
+            first, second = examples.read(path)
+            assert (first.line, first.lines[-1], first.broken) == (11, 18, True), changed[
+                number - 1
+            ]
+            assert second.line == 26
+            made += 1
+    assert made > 10
+
+
+@pytest.mark.parametrize("around", ["Then close it (see below).", "An example (of a client):"])
+def test_prose_next_to_code(tmp_path: Path, around: str) -> None:
+    path = tmp_path / "page.txt"
+    path.write_text(f"{around}\nimport socket\nsocket.socket().close()\n{around}\n")
+    (example,) = examples.read(path)
+    assert example.source == "import socket\nsocket.socket().close()\n"
 
 
 def test_micropythons_pages() -> None:

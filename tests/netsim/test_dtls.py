@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 from ipaddress import IPv4Address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,86 @@ def test_client_visits_and_judges_by_the_scenarios_time(time: str, error: str | 
 def test_records_of_damaged_datagrams() -> None:
     assert dtls_records(b"") == dtls_records(b"\x16\xfe\xfd") == []
     assert dtls_records(b"\x15\xfe\xfd" + bytes(8) + b"\0\2\2\x28") == ["alert, handshake_failure"]
+
+
+class Forgetful:
+    """A DTLS server behind a network that loses its first `lost` datagrams."""
+
+    def __init__(self, context: SSL.Context, lost: int) -> None:
+        self.context, self.lost = context, lost
+        self.server: PlainDtls | None = None
+        self.arrived: list[tuple[int, bytes]] = []
+
+    def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
+        self.arrived.append((host.now, datagram.payload))
+        if len(self.arrived) <= self.lost:
+            return
+        if self.server is None:
+            self.server = PlainDtls(self.context, b"bye")
+            self.server.ssl.set_accept_state()
+        self.server.datagram(host, packet, datagram)
+
+
+def called(lost: int, seconds: int, **options: object) -> tuple[Forgetful, netsim.Peer]:
+    """What comes of a client's visit where the first datagrams are lost."""
+    world = netsim.scenario.loads(WORLD).with_peer(
+        "client", kind="dtls", name="pc", address="192.168.1.50", port=5000, start_ms=5000,
+        retry_ms=60000, send="hi", **options,
+    )  # fmt: skip
+    made = Authority(world)
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_options(SSL.OP_NO_QUERY_MTU)
+    context.use_certificate(made["camera"].x509)
+    context.use_privatekey(made["camera"].key)
+    service = Forgetful(context, lost)
+    with netsim.build(world) as network:
+        station = Station(network)
+        lease(station)
+        station.host.udp(5000, service)
+        station.run((5 + seconds) * SECOND)
+        return service, network.peers[0]
+
+
+def test_a_client_repeats_its_flight_later_and_later() -> None:
+    """RFC 6347 section 4.2.4.1: a second at first, then twice as long each time."""
+    service, peer = called(lost=3, seconds=30)
+    assert peer.error is None and service.server and service.server.got == b"hi"
+    times = [time for time, _ in service.arrived[:4]]
+    assert [round((b - a) / SECOND) for a, b in pairwise(times)] == [1, 2, 4]
+
+
+def test_repeated_records_have_numbers_of_their_own() -> None:
+    """Else the other end takes them for replayed ones (RFC 6347 section 4.1.2.6)."""
+    service, _ = called(lost=2, seconds=20)
+    numbers = [payload[5:11] for _, payload in service.arrived if payload[3:5] == b"\0\0"]
+    assert len(set(numbers)) == len(numbers) >= 4
+    bodies = [payload[13:] for _, payload in service.arrived[:3]]
+    assert bodies[0] == bodies[1] == bodies[2]
+
+
+def test_a_client_that_takes_its_time() -> None:
+    service, peer = called(lost=0, seconds=20, handshake_delay_ms=5000)
+    assert peer.secured_ns is not None
+    times = [time for time, _ in service.arrived]
+    assert 4.9 * SECOND < times[1] - times[0] < 5.1 * SECOND
+
+
+def test_a_client_that_leaves() -> None:
+    service, peer = called(lost=0, seconds=20, handshake_delay_ms=5000, leave_ms=1000)
+    assert len(service.arrived) == 1 and peer.secured_ns is None
+
+
+def test_a_server_that_ignores_the_first() -> None:
+    world = netsim.scenario.loads(WORLD + SERVER + "ignore = 1\n")
+    with netsim.build(world) as network:
+        station = Station(network)
+        client = PlainDtls(client_context(Authority(world)), b"ping")
+        client.ssl.set_connect_state()
+        station.host.udp(6000, client)
+        client.pump(station.host, ECHO, 5684, 6000)
+        station.run(SECOND)
+        assert network.peers == [] and not client.ready
+        hello = next(frame for _, frame in station.log if b"\x16\xfe\xff" in frame)
+        station.network.receive(hello, station.now)
+        station.run(SECOND)
+    assert client.got == b"ping"

@@ -114,26 +114,37 @@ class Authority:
         seed = self.scenario.seed
         key = derive_key(seed, f"key/{name}", options.key)
         issuer = self[options.issuer] if options.issuer else None
-        signer = issuer.key if issuer else key
-        if signer is None:
-            raise ValueError(f"issuer {options.issuer} has no key, add key_file to it")
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, options.common_name or name)])
         serial = int.from_bytes(derive_bytes(seed, f"serial/{name}", 8), "big") >> 1 | 1
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer.x509.subject if issuer else subject)
-            .public_key(key.public_key())
-            .serial_number(serial)
-            .not_valid_before(options.not_before)
-            .not_valid_after(options.not_after)
-        )
-        for extension, critical in _extensions(options, key, signer):
-            builder = builder.add_extension(extension, critical)
-        # Deterministic ECDSA (RFC 6979): a random nonce would make every run differ.
-        deterministic = True if isinstance(signer, ec.EllipticCurvePrivateKey) else None
-        certificate = builder.sign(signer, _hash(signer), ecdsa_deterministic=deterministic)
-        return Certificate(certificate, key, issuer)
+        return issue(options, options.common_name or name, key, serial, issuer)
+
+
+def issue(
+    options: CertificateOptions,
+    common_name: str,
+    key: PrivateKey,
+    serial: int,
+    issuer: Certificate | None = None,
+) -> Certificate:
+    """The certificate of a key, signed by its issuer or, without one, by the key itself."""
+    signer = issuer.key if issuer else key
+    if signer is None:
+        raise ValueError(f"issuer {options.issuer} has no key, add key_file to it")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.x509.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(options.not_before)
+        .not_valid_after(options.not_after)
+    )
+    for extension, critical in _extensions(options, key, signer):
+        builder = builder.add_extension(extension, critical)
+    # Deterministic ECDSA (RFC 6979): a random nonce would make every run differ.
+    deterministic = True if isinstance(signer, ec.EllipticCurvePrivateKey) else None
+    certificate = builder.sign(signer, _hash(signer), ecdsa_deterministic=deterministic)
+    return Certificate(certificate, key, issuer)
 
 
 def _read_key(path: Path) -> PrivateKey:

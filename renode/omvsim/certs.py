@@ -5,41 +5,64 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import secrets
-import shutil
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from netsim import Scenario
-from netsim.certificates import Authority, Certificate
+from netsim.certificates import Certificate, issue
+from netsim.keys import PrivateKey
 from netsim.scenario import CertificateOptions, KeyKind
 from omvsim.errors import UserError
 
-KINDS = [kind for kind in get_args(KeyKind) if kind != "Ed25519"]  # the camera knows no Ed25519
+# What the camera's Mbed TLS knows: no Ed25519, no Brainpool.
+KINDS: tuple[KeyKind, ...] = ("P-256", "P-384", "RSA-2048", "RSA-4096")
+CURVES = {
+    *("secp192r1", "secp224r1", "secp256r1", "secp384r1", "secp521r1"),
+    *("secp192k1", "secp224k1", "secp256k1"),
+}
 BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.S)
-NAME = re.compile(r"(?=.{1,64}$)(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?")  # X.520: 64
+LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+LONGEST_COMMON_NAME = 64  # RFC 5280, ub-common-name
+ENDINGS = {".pem", ".crt", ".cer", ".cert", ".key"}
 PURPOSE = {
-    "ca.der": "for whoever verifies: load_verify_locations(cafile=...) on the camera",
-    "ca.pem": "the same for a computer: openssl s_client -CAfile ca.pem",
+    "ca.pem": "for a computer that verifies: openssl s_client -CAfile ca.pem",
+    "ca.der": "for a camera that verifies: load_verify_locations(cafile='ca.der')",
     "ca.key.pem": "signs further certificates; keep it to yourself",
-    "intermediate.pem": "the authority between ca and the others",
-    "intermediate.der": "the same for the camera",
-    "server.der": "what a server on the camera shows: load_cert_chain(...)",
-    "server.key": "and its private key",
-    "server.pem": "the same for a server on a computer, with its chain",
-    "server.key.pem": "and its private key",
-    "client.der": "what a client on the camera shows where the server asks for it",
-    "client.key": "and its private key",
-    "client.pem": "the same for a client on a computer, with its chain",
-    "client.key.pem": "and its private key",
+    "intermediate.pem": "for a computer that verifies a camera (which sends no chain)",
+    "intermediate.der": "the same in DER",
+    "intermediate.key.pem": "signs further certificates; keep it to yourself",
+    "server.pem": "for a server on a computer, with its chain",
+    "server.der": "for a server on the camera: load_cert_chain('server.der', 'server.key')",
+    "server.key": "its private key for the camera",
+    "server.key.pem": "its private key for a computer",
+    "client.pem": "for a client on a computer, with its chain",
+    "client.der": "for a client on the camera: load_cert_chain('client.der', 'client.key')",
+    "client.key": "its private key for the camera",
+    "client.key.pem": "its private key for a computer",
+}
+SELF_SIGNED = {
+    "server.pem": "for a server on a computer, and for clients there that verify it",
+    "server.der": "for a server on the camera, and for a client there that verifies it",
+}
+COPIES = {
+    "the camera is a server": ("server.der", "server.key"),
+    "and verifies its clients": ("ca.der",),
+    "the camera is a client": ("ca.der",),
+    "and shows a certificate": ("client.der", "client.key"),
+}
+SELF_SIGNED_COPIES = {
+    "the camera is the server": ("server.der", "server.key"),
+    "the camera is a client": ("server.der",),
 }
 
 
@@ -54,23 +77,21 @@ def add_command(commands: Any) -> None:
             examples:
               omvsim certs --server-name openmv.local --server-name 192.168.1.50
               omvsim certs --self-signed --key RSA-2048 --out mine
-              omvsim certs --to-der isrgrootx1.pem
+              omvsim certs --intermediate              a chain: ca, intermediate, server
+              omvsim certs --to-der isrgrootx1.pem     makes isrgrootx1.der
+              omvsim certs --to-der mine.key.pem       makes mine.key (SEC 1 or PKCS#1)
               mpremote fs cp certs/server.der certs/server.key :
 
             exit codes: 0 made, 2 usage or bad input (nothing is written then)
             """),
     )  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="DIR", help="default: certs")
     command.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("certs"), help="default: certs"
-    )
-    command.add_argument(
-        "--server-name", type=_name, action="append", metavar="NAME",
+        "--server-name", action="append", default=[], metavar="NAME",
         help="a name or an address of the server; more than one may be given "
         "(default: openmv.local)",
     )  # fmt: skip
-    command.add_argument(
-        "--client-name", type=_name, default="client", metavar="NAME", help="default: client"
-    )
+    command.add_argument("--client-name", default="client", metavar="NAME", help="default: client")
     command.add_argument(
         "--key", choices=KINDS, default="P-256", metavar="KIND",
         help=f"{', '.join(KINDS)} (default: P-256; the camera takes seconds for RSA-4096)",
@@ -87,141 +108,210 @@ def add_command(commands: Any) -> None:
     command.add_argument("--force", action="store_true", help="overwrite files that are there")
     command.add_argument(
         "--to-der", type=Path, nargs="+", metavar="FILE",
-        help="convert PEM files instead: a certificate to .der, a private key to .key",
+        help="convert PEM files instead, beside them: a certificate to .der, a private key to .key",
     )  # fmt: skip
     command.set_defaults(call=certs)
 
 
 def _days(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) <= 36500:
+    if not text.isdecimal() or not 0 < int(text) <= 36500:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days: write 1 to 36500")
     return int(text)
-
-
-def _name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of a host: write letters, digits, - and . (64 at most), "
-            "or an address"
-        )
-    return text
 
 
 def certs(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     if options.to_der:
-        made = dict(entry for file in options.to_der for entry in converted(file))
-    else:
-        made = {options.out / name: data for name, data in authority_files(options).items()}
-    _write(made, options.force)
+        if options.out or options.server_name or options.self_signed or options.intermediate:
+            raise UserError(
+                "--to-der converts files and makes none: leave --out, --server-name, "
+                "--self-signed and --intermediate away"
+            )
+        made = _converted(options.to_der)
+        _write(made, options.force, "move it")
+        print("\n".join(map(str, made)))
+        return 0
+    out = options.out or Path("certs")
+    made = {out / name: data for name, data in _fresh(options).items()}
+    _write(made, options.force, "choose another --out")
+    purposes = PURPOSE | (SELF_SIGNED if options.self_signed else {})
     width = max(len(str(path)) for path in made) + 2
     for path in made:
-        purpose = PURPOSE.get(path.name, "") if not options.to_der else ""
-        print(f"{path!s:{width}}{purpose}".rstrip())
+        print(f"{path!s:{width}}{purposes[path.name]}")
+    print("\nto copy where")
+    copies = SELF_SIGNED_COPIES if options.self_signed else COPIES
+    for case, names in copies.items():
+        print(f"  {case + ':':26}mpremote fs cp {' '.join(str(out / name) for name in names)} :")
     return 0
 
 
-def authority_files(options: argparse.Namespace) -> dict[str, bytes]:
-    """The files by name. Keys are functions of a fresh random number of 256 bits."""
+def _fresh(options: argparse.Namespace) -> dict[str, bytes]:
+    """The files by name, with new keys."""
+    if options.self_signed and options.intermediate:
+        raise UserError("--self-signed has no chain: leave it or --intermediate away")
     names = tuple(options.server_name or ["openmv.local"])
+    for name in names:
+        _check_server_name(name)
+    if not 0 < len(options.client_name.encode()) <= LONGEST_COMMON_NAME:
+        raise UserError(
+            f"--client-name {options.client_name!r}: its length is not 1 to "
+            f"{LONGEST_COMMON_NAME} bytes: choose another"
+        )
+    fits = [name for name in names if len(name) <= LONGEST_COMMON_NAME]
+    subjects = {
+        "ca": "OpenMV CA",
+        "intermediate": "OpenMV intermediate CA",
+        "server": fits[0] if fits else "server",  # clients look at the names, not at this
+        "client": options.client_name,
+    }
+    wanted = ["ca", "server", "client"]
+    if options.self_signed:
+        wanted = ["server"]
+    if options.intermediate:
+        wanted.insert(1, "intermediate")
     now = datetime.now(UTC).replace(microsecond=0)
     start = now - timedelta(days=1)  # for a camera whose clock is a little behind
-    common: dict[str, Any] = {
-        "key": options.key, "not_before": start, "not_after": now + timedelta(days=options.days),
-    }  # fmt: skip
-    issuer = None if options.self_signed else "intermediate" if options.intermediate else "ca"
-    wanted = {
-        "ca": CertificateOptions(ca=True, common_name="OpenMV CA", **common),
-        "intermediate": CertificateOptions(
-            ca=True, issuer="ca", common_name="OpenMV intermediate CA", **common
-        ),
-        "server": CertificateOptions(issuer=issuer, common_name=names[0], names=names, **common),
-        "client": CertificateOptions(issuer=issuer, common_name=options.client_name, **common),
-    }
-    if not options.intermediate or options.self_signed:
-        del wanted["intermediate"]
-    if options.self_signed:
-        del wanted["ca"], wanted["client"]
-    authority = Authority(Scenario(seed=secrets.randbits(256), certificates=wanted))
-    made: dict[str, bytes] = {}
+    issuer: Certificate | None = None
+    files: dict[str, bytes] = {}
     for name in wanted:
-        if options.key == "RSA-4096":
-            print(f"making the key of {name}", flush=True)
-        made |= dict(_files(name, authority[name]))
-    return made
+        options.interrupt.check()  # RSA takes its time
+        authority = name in ("ca", "intermediate")
+        wishes = CertificateOptions(
+            ca=authority, names=names if name == "server" else (), key=options.key,
+            not_before=start, not_after=now + timedelta(days=options.days),
+        )  # fmt: skip
+        serial = x509.random_serial_number()
+        certificate = issue(wishes, subjects[name], _new_key(options.key), serial, issuer)
+        files |= dict(_forms(name, certificate, authority))
+        if authority:
+            issuer = certificate
+    return files
 
 
-def _files(name: str, certificate: Certificate) -> Iterator[tuple[str, bytes]]:
-    authority = name in ("ca", "intermediate")
+def _check_server_name(name: str) -> None:
+    try:
+        ip_address(name)
+    except ValueError:
+        labels = name.removeprefix("*.").split(".")
+        # A last label of digits is a mistyped address (RFC 3696 section 2).
+        if len(name) <= 253 and all(map(LABEL.fullmatch, labels)) and not labels[-1].isdigit():
+            return
+        raise UserError(
+            f"--server-name {name!r} is neither a DNS name nor an IP address: write it as "
+            "openmv.local or 192.168.1.50"
+        ) from None
+
+
+def _new_key(kind: str) -> PrivateKey:
+    if kind.startswith("RSA-"):
+        return rsa.generate_private_key(65537, int(kind.removeprefix("RSA-")))
+    return ec.generate_private_key(ec.SECP256R1() if kind == "P-256" else ec.SECP384R1())
+
+
+def _forms(name: str, certificate: Certificate, authority: bool) -> Iterator[tuple[str, bytes]]:
     yield f"{name}.pem", certificate.pem if authority else certificate.chain_pem
     yield f"{name}.der", certificate.der
-    if not authority:
+    if not authority:  # no camera signs certificates
         yield f"{name}.key", certificate.key_der
     yield f"{name}.key.pem", certificate.key_pem
 
 
-def converted(file: Path) -> Iterator[tuple[Path, bytes]]:
-    """The DER files for what a PEM file holds; raises UserError where the camera cannot use it."""
+def _converted(sources: list[Path]) -> dict[Path, bytes]:
+    """The DER files for what PEM files hold; raises UserError where the camera cannot use it."""
+    made: dict[Path, bytes] = {}
+    for source in sources:
+        for target, data in _parts(source):
+            if target in made:
+                raise UserError(f"{source}: {target} would be made twice: rename one of the files")
+            if target in sources:
+                raise UserError(
+                    f"{source}: {target} would overwrite it: rename it to {target.name}.pem"
+                )
+            made[target] = data
+    return made
+
+
+def _parts(file: Path) -> Iterator[tuple[Path, bytes]]:
     try:
         text = file.read_bytes()
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}: name a PEM file") from None
     blocks = [(found[1].decode(), found[0]) for found in BLOCK.finditer(text)]
     certificates = [block for label, block in blocks if label == "CERTIFICATE"]
-    keys = [(label, block) for label, block in blocks if label.endswith("PRIVATE KEY")]
+    keys = [block for label, block in blocks if label.endswith("PRIVATE KEY")]
     if not certificates and not keys:
         raise UserError(f"{file}: holds no certificate or private key in PEM: is it DER already?")
+    if len(keys) > 1:
+        raise UserError(f"{file}: holds {len(keys)} private keys: give each a file of its own")
+    stem = file.name.removesuffix(".pem").removesuffix(".key")
+    if file.suffix in ENDINGS - {".pem", ".key"}:
+        stem = file.stem
     for number, block in enumerate(certificates, 1):
         # The camera takes the first certificate of a file only, so each gets its own.
-        name = file.with_suffix(".der") if number == 1 else file.with_suffix(f".{number}.der")
-        try:
-            yield name, x509.load_pem_x509_certificate(block).public_bytes(_DER)
-        except ValueError:
-            raise UserError(f"{file}: certificate {number} is damaged: fetch it again") from None
-    for label, block in keys:
-        yield file.with_suffix(".key"), _key(file, label, block)
+        name = f"{stem}.der" if number == 1 else f"{stem}.{number}.der"
+        yield file.with_name(name), _certificate_der(f"{file}: certificate {number}", block)
+    for block in keys:
+        yield file.with_name(f"{stem}.key"), _key_der(f"{file}: the private key", block)
 
 
-_DER = serialization.Encoding.DER
+def _certificate_der(where: str, block: bytes) -> bytes:
+    try:
+        certificate = x509.load_pem_x509_certificate(block)
+        _check_kind(where, certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise UserError(f"{where} is damaged: fetch it again") from None
+    return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def _key(file: Path, label: str, block: bytes) -> bytes:
+def _key_der(where: str, block: bytes) -> bytes:
     try:
         key = serialization.load_pem_private_key(block, None)
     except TypeError:
         remedy = "decrypt it first with openssl pkey -in FILE -out PLAIN"
-        raise UserError(f"{file}: the private key is encrypted: {remedy}") from None
-    except ValueError:
-        raise UserError(f"{file}: the {label.lower()} is damaged: fetch it again") from None
-    if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
-        what = type(key).__name__.strip("_").removesuffix("PrivateKey")
-        raise UserError(f"{file}: the camera knows no {what} keys: use one of {', '.join(KINDS)}")
+        raise UserError(f"{where} is encrypted: {remedy}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise UserError(f"{where} is damaged or of an unknown kind: make a new one") from None
+    _check_kind(where, key)
     form = serialization.PrivateFormat.TraditionalOpenSSL  # SEC 1 or PKCS#1
-    return key.private_bytes(_DER, form, serialization.NoEncryption())
+    return key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
 
 
-def _write(files: dict[Path, bytes], force: bool) -> None:
+def _check_kind(where: str, key: object) -> None:
+    """Raise UserError for a key that the camera cannot use."""
+    if isinstance(key, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
+        return
+    kind = re.sub("(Private|Public)Key$", "", type(key).__name__)
+    if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
+        kind = key.curve.name
+        if kind in CURVES:
+            return
+    raise UserError(f"{where}: the camera knows no {kind} keys: use one of {', '.join(KINDS)}")
+
+
+def _write(files: dict[Path, bytes], force: bool, remedy: str) -> None:
     """All files or none; private keys are for their owner only."""
-    if not force and (there := [path for path in files if path.exists()]):
-        raise UserError(f"{there[0]} exists: choose another --out, or overwrite it with --force")
-    folder = next(iter(files)).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}: choose another --out") from None
-    try:
-        for path, data in files.items():
-            private = path.suffix == ".key" or path.name.endswith(".key.pem")
-            with open(
-                partial / path.name, "wb", opener=lambda p, f: os.open(p, f, 0o600)
-            ) as output:
-                output.write(data)
-            if not private:
-                (partial / path.name).chmod(0o644)
-        for path in files:
-            (partial / path.name).replace(path)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}: choose another --out") from None
-    finally:
-        shutil.rmtree(partial)
+    for path in files:
+        if path.is_dir():
+            raise UserError(f"{path}: a folder of that name is there: {remedy}")
+        if path.exists() and not force:
+            raise UserError(f"{path} exists: {remedy}, or overwrite it with --force")
+    with ExitStack() as stack:
+        try:
+            partial: dict[Path, Path] = {}
+            for folder in {path.parent for path in files}:
+                folder.mkdir(parents=True, exist_ok=True)
+                beside = tempfile.TemporaryDirectory(prefix=".partial-", dir=folder)
+                partial[folder] = Path(stack.enter_context(beside))
+            for path, data in files.items():
+                private = path.name.endswith((".key", ".key.pem"))
+                descriptor = os.open(
+                    partial[path.parent] / path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+                    0o600 if private else 0o666,
+                )  # fmt: skip
+                with open(descriptor, "wb") as output:
+                    output.write(data)
+            for path in files:
+                (partial[path.parent] / path.name).replace(path)
+        except OSError as error:
+            where = error.filename or path
+            raise UserError(f"{where}: {error.strerror}: {remedy}") from None

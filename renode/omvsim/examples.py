@@ -200,13 +200,17 @@ def _html(text: str) -> Iterator[Block]:
                 if node.name == "br":
                     lines.append((number, ""))
             elif type(node) is NavigableString:  # no comment
-                first, *others = str(node).split("\n")
+                first, *others = str(node).replace("\xa0", " ").split("\n")
                 lines[-1] = (lines[-1][0], lines[-1][1] + first)
                 lines += [(number + ahead, line) for ahead, line in enumerate(others, 1)]
                 number += len(others)
         around = [pre.find("code"), pre, *list(pre.parents)[:3]]
         classes = [c for tag in around if isinstance(tag, Tag) for c in tag.get("class") or []]
-        marks = [m[1] for c in classes if (m := re.fullmatch(r"(?:highlight|lang\w*)-(.+)", c))]
+        marks = [
+            m[1]
+            for c in classes
+            if (m := re.fullmatch(r"(?:highlight|lang\w*)-(?:source-)?(.+)", c))
+        ]
         yield Block(lines, next(iter(marks), next((c for c in classes if c in PYTHON), "")))
 
 

@@ -10,13 +10,33 @@ from conftest import Run
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+KINDS = {"P-256": "256 bit", "P-384": "384 bit", "RSA-2048": "2048 bit", "RSA-4096": "4096 bit"}
 
-def openssl(*arguments: object) -> str:
+
+def openssl(*arguments: object, code: int = 0) -> str:
+    """What openssl prints; it must exit with `code`."""
     done = subprocess.run(
         ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
+
+
+def make(omvsim: Run, out: Path, *arguments: object) -> Path:
+    """The folder that `omvsim certs` has made."""
+    done = omvsim("certs", "--out", out, *arguments)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2 and one line, which holds the words."""
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("omvsim: ")
+    for word in words:
+        assert word in done.stderr
+    assert done.stdout == ""
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> ssl.SSLObject:
@@ -54,18 +74,43 @@ def test_both_sides_verify_each_other(extra: list[str], omvsim: Run, tmp_path: P
         shake_hands(server, client, "another.local")
 
 
-@pytest.mark.parametrize(("kind", "command"), [("P-384", "ec"), ("RSA-2048", "rsa")])
-def test_der_is_the_pem(kind: str, command: str, omvsim: Run, tmp_path: Path) -> None:
-    omvsim("certs", "--key", kind, "--out", tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_openssl_reads_every_form(omvsim: Run, tmp_path: Path, kind: str) -> None:
+    """The keys in DER are SEC 1 or PKCS#1: `-traditional` gives the same bytes."""
+    folder = make(omvsim, tmp_path / "made", "--key", kind)
     for name in ("ca", "server", "client"):
-        der = openssl("x509", "-inform", "DER", "-in", tmp_path / f"{name}.der")
-        assert der.strip() == (tmp_path / f"{name}.pem").read_text().strip()
+        text = openssl("x509", "-inform", "DER", "-in", folder / f"{name}.der", "-noout", "-text")
+        assert KINDS[kind] in text
+        openssl("x509", "-in", folder / f"{name}.pem", "-outform", "DER", "-out", tmp_path / "der")
+        assert (tmp_path / "der").read_bytes() == (folder / f"{name}.der").read_bytes()
+    family = "rsa" if kind.startswith("RSA") else "ec"
     for name in ("server", "client"):
-        numbers = [
-            openssl(command, "-inform", form, "-in", tmp_path / file, "-noout", "-text")
-            for form, file in (("DER", f"{name}.key"), ("PEM", f"{name}.key.pem"))
-        ]
-        assert numbers[0] == numbers[1]
+        key = folder / f"{name}.key"
+        public = openssl(family, "-inform", "DER", "-in", key, "-pubout").split("-----BEGIN", 1)[1]
+        assert public in openssl("x509", "-in", folder / f"{name}.pem", "-pubkey", "-noout")
+        openssl("pkey", "-in", f"{key}.pem", "-traditional", "-outform", "DER",
+                "-out", tmp_path / "key")  # fmt: skip
+        assert (tmp_path / "key").read_bytes() == key.read_bytes()
+
+
+def test_openssl_verifies_the_server(omvsim: Run, tmp_path: Path) -> None:
+    names = ("--server-name", "camera.local", "--server-name", "192.168.1.50")
+    folder = make(omvsim, tmp_path / "made", *names)
+    command = ("verify", "-x509_strict", "-CAfile", folder / "ca.pem")
+    openssl(*command, "-verify_hostname", "camera.local", folder / "server.pem")
+    openssl(*command, "-verify_ip", "192.168.1.50", folder / "server.pem")
+    openssl(*command, "-purpose", "sslclient", folder / "client.pem")
+    openssl(*command, "-verify_hostname", "other.local", folder / "server.pem", code=2)
+    openssl(*command, "-attime", 1, folder / "server.pem", code=2)
+    other = make(omvsim, tmp_path / "other")
+    openssl("verify", "-CAfile", other / "ca.pem", folder / "server.pem", code=2)
+
+
+def test_openssl_verifies_a_chain(omvsim: Run, tmp_path: Path) -> None:
+    folder = make(omvsim, tmp_path / "made", "--intermediate")
+    command = ("verify", "-x509_strict", "-CAfile", folder / "ca.pem")
+    openssl(*command, "-untrusted", folder / "intermediate.pem", folder / "server.pem")
+    openssl(*command, folder / "server.pem", code=2)
 
 
 def test_keys_are_new_each_time_and_for_their_owner(omvsim: Run, tmp_path: Path) -> None:
@@ -149,7 +194,6 @@ def test_pem_that_the_camera_cannot_use(
         (["--days", "0"], "is no number of days"),
         (["--key", "Ed25519"], "invalid choice"),
         (["--out", "/dev/null/x"], "Not a directory: choose another --out"),
-        (["--to-der", "nowhere.pem"], "nowhere.pem: No such file or directory: name a PEM file"),
         (["--server-name", "bücher.example"], "--server-name"),
         (["--server-name", ""], "--server-name"),
     ],
@@ -159,3 +203,157 @@ def test_bad_input(arguments: list[str], complaint: str, omvsim: Run, tmp_path: 
     assert done.returncode == 2 and complaint in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_days(omvsim: Run, tmp_path: Path) -> None:
+    folder = make(omvsim, tmp_path / "made", "--days", 2)
+    check = ("x509", "-in", folder / "server.pem", "-noout", "-checkend")
+    openssl(*check, 2 * 86400 - 600)
+    openssl(*check, 2 * 86400 + 600, code=1)
+
+
+def test_handshakes_that_fail(omvsim: Run, tmp_path: Path) -> None:
+    folder, other = make(omvsim, tmp_path / "made"), make(omvsim, tmp_path / "other")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "server.pem", folder / "server.key.pem")
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(folder / "ca.pem")
+    client = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+        shake_hands(server, client, "openmv.local")
+    client.load_cert_chain(other / "client.pem", other / "client.key.pem")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(server, client, "openmv.local")
+    client.load_cert_chain(folder / "client.pem", folder / "client.key.pem")
+    shake_hands(server, client, "openmv.local")
+
+
+def test_self_signed_shakes_hands(omvsim: Run, tmp_path: Path) -> None:
+    folder = make(omvsim, tmp_path / "made", "--self-signed")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "server.pem", folder / "server.key.pem")
+    client = ssl.create_default_context(cafile=str(folder / "server.pem"))
+    shake_hands(server, client, "openmv.local")
+
+
+def test_output_names_each_file_and_what_to_copy(omvsim: Run, tmp_path: Path) -> None:
+    done = omvsim("certs", "--out", tmp_path / "made")
+    for path in (tmp_path / "made").iterdir():
+        lines = [line for line in done.stdout.splitlines() if line.startswith(f"{path} ")]
+        assert len(lines) == 1, path
+    assert f"mpremote fs cp {tmp_path}/made/server.der {tmp_path}/made/server.key :" in done.stdout
+
+
+def test_all_or_nothing(omvsim: Run, tmp_path: Path) -> None:
+    """Whatever is in the way, nothing stays."""
+    (tmp_path / "client.key").mkdir()
+    refused(omvsim("certs", "--out", tmp_path, "--force"), "client.key", "a folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["client.key"]
+    (tmp_path / "file").write_text("")
+    refused(omvsim("certs", "--out", tmp_path / "file"), "file", "choose another --out")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--server-name", "https://openmv.local"], ["--server-name", "neither a DNS name"]),
+        (["--server-name", "192.168.1.500"], ["--server-name", "nor an IP address"]),
+        (["--server-name", "kamera.münchen"], ["--server-name"]),
+        (["--server-name", ""], ["--server-name"]),
+        (["--client-name", "x" * 65], ["--client-name", "64"]),
+        (["--client-name", ""], ["--client-name"]),
+        (["--self-signed", "--intermediate"], ["--self-signed", "--intermediate"]),
+        (["--to-der", "missing.pem"], ["leave --out"]),
+    ],
+)
+def test_one_line_for_bad_input(
+    omvsim: Run, tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    refused(omvsim("certs", "--out", tmp_path / "made", *options), *words)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_long_server_name(omvsim: Run, tmp_path: Path) -> None:
+    """Longer than a common name may be."""
+    name = f"{'x' * 60}.{'y' * 60}.local"
+    folder = make(omvsim, tmp_path / "made", "--server-name", name)
+    command = ("verify", "-CAfile", folder / "ca.pem", "-verify_hostname", name)
+    openssl(*command, folder / "server.pem")
+
+
+class TestToDer:
+    @pytest.fixture
+    def made(self, omvsim: Run, tmp_path: Path) -> Path:
+        return make(omvsim, tmp_path / "made", "--intermediate")
+
+    def test_certificate_and_key(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        """Also where keys come in PKCS#8, as openssl writes them."""
+        certificate, key = tmp_path / "mine.crt", tmp_path / "mine.key.pem"
+        certificate.write_bytes((made / "ca.pem").read_bytes())
+        openssl("pkcs8", "-topk8", "-nocrypt", "-in", made / "server.key.pem", "-out", key)
+        assert b"BEGIN PRIVATE KEY" in key.read_bytes()
+        done = omvsim("certs", "--to-der", certificate, key)
+        assert done.stdout.split() == [str(tmp_path / "mine.der"), str(tmp_path / "mine.key")]
+        assert (tmp_path / "mine.der").read_bytes() == (made / "ca.der").read_bytes()
+        assert (tmp_path / "mine.key").read_bytes() == (made / "server.key").read_bytes()
+        assert (tmp_path / "mine.key").stat().st_mode & 0o777 == 0o600
+
+    def test_each_certificate_of_a_chain(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        chain = tmp_path / "chain.pem"
+        chain.write_bytes((made / "server.pem").read_bytes())
+        assert omvsim("certs", "--to-der", chain).returncode == 0
+        assert (tmp_path / "chain.der").read_bytes() == (made / "server.der").read_bytes()
+        second = (tmp_path / "chain.2.der").read_bytes()
+        assert second == (made / "intermediate.der").read_bytes()
+
+    def test_same_names_in_two_folders(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        for name in ("ca", "client"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "x.pem").write_bytes((made / f"{name}.key.pem").read_bytes())
+        done = omvsim("certs", "--to-der", tmp_path / "ca/x.pem", tmp_path / "client/x.pem")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "client/x.key").read_bytes() == (made / "client.key").read_bytes()
+        assert (tmp_path / "ca/x.key").read_bytes() != (made / "client.key").read_bytes()
+
+    def test_unusable_keys(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        file = tmp_path / "x.pem"
+        openssl("genpkey", "-algorithm", "ed25519", "-out", file)
+        refused(omvsim("certs", "--to-der", file), "x.pem", "Ed25519", "P-256")
+        openssl("ecparam", "-name", "brainpoolP256r1", "-genkey", "-noout", "-out", file)
+        refused(omvsim("certs", "--to-der", file), "x.pem", "brainpoolP256r1")
+        for form in (["ec", "-aes128"], ["pkcs8", "-topk8"]):
+            source = made / "server.key.pem"
+            openssl(*form, "-in", source, "-passout", "pass:x", "-out", file)
+            refused(omvsim("certs", "--to-der", file), "x.pem", "encrypted", "openssl pkey")
+        assert list(tmp_path.glob("x.*")) == [file]
+
+    def test_unusable_certificate(self, omvsim: Run, tmp_path: Path) -> None:
+        key, file = tmp_path / "key.pem", tmp_path / "x.pem"
+        openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", file,
+                "-subj", "/CN=x")  # fmt: skip
+        refused(omvsim("certs", "--to-der", file), "certificate 1", "Ed25519")
+
+    def test_bad_files(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        refused(omvsim("certs", "--to-der", tmp_path / "missing.pem"), "missing.pem", "No such")
+        refused(omvsim("certs", "--to-der", made / "ca.der"), "ca.der", "is it DER already?")
+        broken = tmp_path / "broken.pem"
+        broken.write_bytes((made / "ca.pem").read_bytes().replace(b"MII", b"AAA", 1))
+        refused(omvsim("certs", "--to-der", broken), "broken.pem", "damaged")
+        broken.write_bytes((made / "ca.key.pem").read_bytes() * 2)
+        refused(omvsim("certs", "--to-der", broken), "broken.pem", "2 private keys")
+        assert not list(tmp_path.glob("broken.[dk]*"))
+
+    def test_names_that_collide(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        one, two, key = tmp_path / "x.pem", tmp_path / "x.crt", tmp_path / "mine.key"
+        for path in (one, two):
+            path.write_bytes((made / "ca.pem").read_bytes())
+        refused(omvsim("certs", "--to-der", one, two), "x.der", "twice")
+        key.write_bytes((made / "ca.key.pem").read_bytes())
+        refused(omvsim("certs", "--force", "--to-der", key), "mine.key", "mine.key.pem")
+        assert key.read_bytes() == (made / "ca.key.pem").read_bytes()
+
+    def test_one_bad_file_leaves_nothing(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
+        good = tmp_path / "good.pem"
+        good.write_bytes((made / "ca.pem").read_bytes())
+        refused(omvsim("certs", "--to-der", good, tmp_path / "missing.pem"), "missing.pem")
+        assert not (tmp_path / "good.der").exists()

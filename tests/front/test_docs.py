@@ -88,6 +88,27 @@ def test_html() -> None:
     assert 'b"HTTP/1.0 200 OK\\r\\n\\r\\n20 < 21\\n"' in served
 
 
+@pytest.mark.parametrize(
+    ("around", "python"),
+    [
+        ('<div class="highlight highlight-source-python"><pre>{}</pre></div>', True),
+        ('<pre class="sourceCode python"><code>{}</code></pre>', True),
+        ('<div class="highlight-default"><div class="highlight"><pre>{}</pre></div></div>', True),
+        ("<pre>{}</pre>", True),
+        ('<pre><code class="language-c">{}</code></pre>', False),
+    ],
+)
+def test_languages_in_html(tmp_path: Path, around: str, python: bool) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<p>\n</p>" + around.format("if f():<br>&nbsp; &nbsp;print(1)"))
+    if python:
+        (example,) = examples.read(path)
+        assert (example.source, example.lines) == ("if f():\n   print(1)\n", (2, 2))
+    else:
+        with pytest.raises(UserError):
+            examples.read(path)
+
+
 def test_plain_text() -> None:
     assert found("weather.txt") == [(11, "import socket"), (26, "readings = []")]
     first, second = examples.read(PAGES / "weather.txt")

@@ -163,7 +163,8 @@ def _state(peer: Peer) -> str:
 def _last_words(traceback: str) -> str:
     """The exception of a traceback in one line."""
     last = re.split(r"^  File .*\n", traceback, flags=re.MULTILINE)[-1]
-    return " ".join(last.removeprefix("Traceback (most recent call last):\n").split())
+    words = " ".join(last.removeprefix("Traceback (most recent call last):\n").split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 def _raised_line(example: Example, traceback: str) -> int | None:

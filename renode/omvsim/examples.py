@@ -31,6 +31,7 @@ _INCOMPLETE = ast.PyCF_ONLY_AST | 0x4000  # codeop.PyCF_ALLOW_INCOMPLETE_INPUT
 _SIGNATURE = re.compile(
     r"(?:(?:async )?def |class )?[\w.]+\((.*)\)\s*(?:->)?\s*[\w.\[\], |]*:?", re.DOTALL
 )
+_LANGUAGE = re.compile(r"(?:highlight|lang\w*)-(?:source-)?(.+)")  # in an HTML class
 # How lines look that are code but do not parse.
 _CALL = re.compile(r"\s*[\w.]+(?:, ?[\w.]+)* ?= ?(?:await )?[\w.]+\(")
 _BLOCK = re.compile(r"\s*(?:async|def|class|for|while|if|elif|else|with|try|except|finally)\b")
@@ -206,11 +207,7 @@ def _html(text: str) -> Iterator[Block]:
                 number += len(others)
         around = [pre.find("code"), pre, *list(pre.parents)[:3]]
         classes = [c for tag in around if isinstance(tag, Tag) for c in tag.get("class") or []]
-        marks = [
-            m[1]
-            for c in classes
-            if (m := re.fullmatch(r"(?:highlight|lang\w*)-(?:source-)?(.+)", c))
-        ]
+        marks = [mark[1] for c in classes if (mark := _LANGUAGE.fullmatch(c))]
         yield Block(lines, next(iter(marks), next((c for c in classes if c in PYTHON), "")))
 
 

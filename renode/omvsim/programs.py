@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 BUILTINS = {*dir(builtins), "const", "__file__"}
+READS = ("read", "recv", "readline", "readinto", "recv_into", "readexactly", "makefile")
 EVERYWHERE = {"", "0.0.0.0", "127.0.0.1", "localhost", "::", "::0"}  # hosts that are no other's
 
 
@@ -133,6 +134,7 @@ class Uses:
     def __init__(self, tree: ast.AST) -> None:
         self.nodes = list(ast.walk(tree))
         self._values: dict[str, list[ast.expr]] = defaultdict(list)
+        self._opened: dict[int, ast.expr] = {}  # by the id of a name's node in a with's body
         for node in self.nodes:
             self._note(node)
         self._note_parameters()
@@ -161,6 +163,15 @@ class Uses:
         """Calls of functions or methods of these names."""
         return [node for node in self.nodes if isinstance(node, ast.Call) and called(node) in names]
 
+    def reads(self) -> list[ast.Call]:
+        """Calls that read from something else than a file."""
+        found = []
+        for call in self.calls(*READS):
+            leaves = self._object(call)
+            if not any(isinstance(leaf, ast.Call) and called(leaf) == "open" for leaf in leaves):
+                found.append(call)
+        return found
+
     def constants(self, node: ast.expr | None) -> list[object]:
         """Values that an expression may have, as far as they stand in the program."""
         found = self.origins(node) if node else []
@@ -176,7 +187,9 @@ class Uses:
             key = ast.unparse(one) if isinstance(one, ast.Name | ast.Attribute) else ""
             if isinstance(one, ast.Call):
                 key = f"{called(one)}()"
-            if key not in self._values:
+            if id(one) in self._opened:
+                left.append(self._opened[id(one)])
+            elif key not in self._values:
                 found.append(one)
             elif key not in seen:
                 seen.add(key)
@@ -259,8 +272,18 @@ class Uses:
                 self._bind(node.target, value)
             case ast.For() | ast.AsyncFor() | ast.comprehension():
                 self._bind(node.target, node.iter)
-            case ast.withitem(optional_vars=ast.expr() as target):
-                self._bind(target, node.context_expr)
+            case ast.With() | ast.AsyncWith():
+                for item in node.items:
+                    if item.optional_vars:
+                        self._bind(item.optional_vars, item.context_expr)
+                        self._open(node, ast.unparse(item.optional_vars), item.context_expr)
+
+    def _open(self, node: ast.With | ast.AsyncWith, name: str, value: ast.expr) -> None:
+        """Within the body the name is this value, whatever it is elsewhere."""
+        for statement in node.body:
+            for part in ast.walk(statement):
+                if isinstance(part, ast.Name) and part.id == name:
+                    self._opened[id(part)] = value
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):

@@ -67,7 +67,16 @@ UNBOUND: dict[tuple[str, ...], dict[str, str]] = {
 SUBNET = scenarios.NetworkOptions().subnet
 SOCKETS, CONTEXTS, *_ = UNBOUND
 REQUEST = "GET / HTTP/1.0\r\nHost: camera.local\r\n\r\n"
-READS = ("read", "recv", "readline", "readinto", "recv_into", "readexactly", "makefile")
+#: What an argument of a function is: its position and its keywords.
+ROLES = (
+    ("certificate", "load_cert_chain", 0, ("certfile",)),
+    ("key", "load_cert_chain", 1, ("keyfile",)),
+    ("ca", "load_verify_locations", 0, ("cafile", "cadata")),
+    ("ca", "load_verify_locations", 1, ()),
+    ("key", "wrap_socket", 2, ("key",)),
+    ("certificate", "wrap_socket", 3, ("cert",)),
+    ("ca", "wrap_socket", 5, ("cadata",)),
+)
 CREDENTIALS = {".der", ".pem", ".key", ".crt", ".cer"}
 
 
@@ -212,14 +221,14 @@ def _servers(
             if uses.calls("load_cert_chain") and not uses.serves:
                 yield 'verify = "ca"'  # the example wants to show its own, too
         if kind in ("tls", "dtls", "tcp"):
-            to_the_end = any(not call.args for call in uses.calls("read"))
+            to_the_end = any(called(call) == "read" and not call.args for call in uses.reads())
             yield 'greeting = "hello\\n"'
             yield f"echo = {'false' if to_the_end else 'true'}"
 
 
 def _clients(uses: Uses, numbers: list[int]) -> Iterator[str]:
     """Who connects to what the example serves."""
-    reads = bool(uses.calls(*READS))
+    reads = bool(uses.reads())
     http = any("HTTP/" in text for text in uses.texts)
     for (port, kind), number in zip(uses.listeners(), numbers, strict=False):
         yield "[[client]]"
@@ -304,18 +313,10 @@ def _files(uses: Uses) -> Iterator[tuple[str, scenarios.File]]:
             ca = words & {"ca", "cacert", "root", "roots", "cafile", "authority"}
             roles[text] = "key" if "key" in words else "ca" if ca else "certificate"
     # What is done with a file says more than its name.
-    for call in uses.calls("load_cert_chain", "wrap_socket"):
-        chain = call.args[:2] if called(call) == "load_cert_chain" else []
-        for role, at, names in (
-            ("certificate", 0, ("certfile", "cert")),
-            ("key", 1, ("keyfile", "key")),
-        ):
-            nodes = chain[at : at + 1] + [k.value for k in call.keywords if k.arg in names]
+    for role, function, at, keywords in ROLES:
+        for call in uses.calls(function):
+            nodes = call.args[at : at + 1] + [k.value for k in call.keywords if k.arg in keywords]
             roles |= dict.fromkeys(_paths(uses, *nodes), role)
-    for call in uses.calls("load_verify_locations", "wrap_socket"):
-        nodes = [k.value for k in call.keywords if k.arg in ("cafile", "cadata")]
-        nodes += call.args[:2] if called(call) == "load_verify_locations" else []
-        roles |= dict.fromkeys(_paths(uses, *nodes), "ca")
     for name, role in roles.items():
         owner = "ca" if role == "ca" else "camera"
         style: Literal["der", "pem"] = "pem" if name.endswith(".pem") else "der"

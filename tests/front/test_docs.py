@@ -269,6 +269,11 @@ door.bind(("", 8080))
 door.listen(1)
 settings = open("settings.txt").read()
 log = open("log.txt", "w")
+with open("shown.bin", "rb") as f:
+    shown = f.read()
+with open("secret.bin", "rb") as f:
+    secret = f.read()
+ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(shown, secret)
 """
     world = surroundings.of(source).scenario
     servers = {(s.name, s.kind, s.listening_port) for s in world.servers}
@@ -279,6 +284,8 @@ log = open("log.txt", "w")
     assert files == {
         "own.key": ("camera", None, None),
         "own.der": (None, "camera", None),
+        "shown.bin": (None, "camera", None),
+        "secret.bin": ("camera", None, None),
         "settings.txt": (None, None, "hello\n"),
     }
 
@@ -304,6 +311,14 @@ log = open("log.txt", "w")
 def test_kind_of_server(source: str, kind: str, port: int) -> None:
     servers = surroundings.of(source).scenario.servers
     assert [(s.kind, s.listening_port) for s in servers if s.name == "a.example"] == [(kind, port)]
+
+
+def test_client_speaks_only_to_who_listens() -> None:
+    serve = "s.bind(('', 90))\ns.listen(1)\nc = s.accept()[0]\nc.write(open('a.txt').read())\n"
+    (client,) = surroundings.of(serve).scenario.clients
+    assert (client.send, client.hold_ms) == ("", 0)
+    (client,) = surroundings.of(f"{serve}print(c.read())").scenario.clients
+    assert (client.send, client.hold_ms) == ("hello\n", 3000)
 
 
 def test_kind_of_client() -> None:
@@ -406,6 +421,32 @@ def test_only_a_first_contact_is_run_again(
     assert code == 1
     assert "raised: " in lines[0]
     assert "second contact" not in lines[0]
+
+
+def test_interrupt_keeps_what_is_known(
+    image: Path, page: Callable[..., Path], tmp_path: Path
+) -> None:
+    parser = argparse.ArgumentParser()
+    docs.add_command(parser.add_subparsers())
+    path = page("print(1)", "while True:\n    pass")
+    options = parser.parse_args(["docs", "--out", str(tmp_path / "out"), str(path)])
+
+    class Interrupt:
+        def check(self) -> None:
+            if (tmp_path / "out/docs.json").exists():
+                raise KeyboardInterrupt
+
+    options.interrupt = Interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        options.call(options)
+    assert len(json.loads((tmp_path / "out/docs.json").read_text())["examples"]) == 1
+    (second,) = (tmp_path / "out").glob("02-*")
+    assert json.loads((second / "result.json").read_text())["outcome"] == "interrupted"
+
+
+def test_controls_show_as_escapes(run_docs: Docs, image: Path, page: Callable[..., Path]) -> None:
+    _, lines = run_docs(page(r'raise ValueError("\x1b[2J")'))
+    assert lines[0].endswith(r"raised: ValueError: \x1b[2J (line 2)")
 
 
 def test_micropythons_ssl_page(run_docs: Docs, image: Path) -> None:

@@ -14,16 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from netsim.peers import Peer
-from omvsim import image, surroundings
+from omvsim import examples, image, surroundings
+from omvsim.cli import duration
 from omvsim.errors import UserError
+from omvsim.examples import Example
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit
-
-if TYPE_CHECKING:
-    from omvsim.examples import Example
 
 Status = Literal["ran to its end", "served a client", "raised", "not runnable"]
 HELLO_VERIFY = re.compile(r"^OSError: \(?-27264\b", re.MULTILINE)
@@ -39,7 +38,7 @@ class Outcome:
     status: Status
     detail: str = ""
     raised_line: int | None = None  # of the page
-    broken: bool = False  # a mistake in the page keeps it from running
+    broken: bool = False  # not runnable for another reason than being a fragment
     printed: str = ""
     virtual_ns: int = 0
     evidence: str | None = None
@@ -56,6 +55,10 @@ class Outcome:
 
 class NotRunnable(Exception):
     """The example needs what nobody can provide."""
+
+
+class NotPrepared(Exception):
+    """The table's code for its undefined names has failed."""
 
 
 class NotServed(Exception):
@@ -100,7 +103,7 @@ class Attempt:
             testbed.exec(self.needs.prelude, self.limit)
         except ScriptError as error:
             what = _last_words(str(error))
-            raise NotRunnable(f"preparing its undefined names raised {what}") from None
+            raise NotPrepared(f"preparing its undefined names raised {what}") from None
 
     def _execute(self, testbed: Testbed) -> tuple[Status, str]:
         """Run the example until it ends, or for a while after its clients have gone."""
@@ -145,8 +148,9 @@ def _gone(peer: Peer) -> bool:
 
 
 def _served(peer: Peer) -> bool:
-    begun = peer.opened_ns if peer.kind == "tcp" else peer.secured_ns
-    return begun is not None and peer.error is None
+    """By TCP alone a listening socket is not enough: its backlog accepts by itself."""
+    tcp = peer.opened_ns is not None and (peer.closed_ns is not None or bool(peer.received))
+    return peer.error is None and (tcp if peer.kind == "tcp" else peer.secured_ns is not None)
 
 
 def _state(peer: Peer) -> str:
@@ -207,8 +211,8 @@ def try_out(
                 raise TimeLimit("; ".join(told)) from None
             finally:
                 outcome.virtual_ns = testbed.now
-    except NotRunnable as error:
-        outcome.detail = str(error)
+    except (NotRunnable, NotPrepared) as error:
+        outcome.detail, outcome.broken = str(error), isinstance(error, NotPrepared)
     except ScriptError as error:
         outcome.status, outcome.detail = "raised", _last_words(str(error))
         outcome.raised_line = _raised_line(example, str(error))
@@ -242,8 +246,6 @@ def _record(folder: Path, outcomes: list[Outcome]) -> None:
 
 def check_pages(options: argparse.Namespace) -> int:
     """The command: run the examples of all pages, tell of each, sum up."""
-    from omvsim import examples  # noqa: PLC0415 - parsers of pages, which other commands need not
-
     found = [example for page in options.pages for example in examples.read(page)]
     outcomes: list[Outcome] = []
     for number, example in enumerate(found, 1):
@@ -266,8 +268,6 @@ def check_pages(options: argparse.Namespace) -> int:
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `docs` to the program's commands."""
-    from omvsim.cli import duration  # noqa: PLC0415 - cli imports this module
-
     command = commands.add_parser(
         "docs", help="run the examples of documentation pages on the camera",
         description="Run each Python example of the pages on a camera of its own, in a network\n"

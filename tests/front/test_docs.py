@@ -9,7 +9,6 @@ import html
 import json
 import re
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -403,6 +402,15 @@ while True:
     assert "raised: the client was not served, visitor-8443: " in lines[0]
 
 
+def test_listening_alone_serves_nobody(
+    run_docs: Docs, image: Path, page: Callable[..., Path]
+) -> None:
+    listen = 'door = socket.socket()\ndoor.bind(("0.0.0.0", 7000))\ndoor.listen(1)\ntime.sleep(2)\n'
+    greet = "c, _ = door.accept()\nc.send(b'hello')\nc.close()\n"
+    _, lines = run_docs(page(listen, listen + greet))
+    assert [line.rpartition(": ")[2] for line in lines[:2]] == ["ran to its end", "served a client"]
+
+
 def test_time_limit_names_what_it_waits_for(
     run_docs: Docs, image: Path, page: Callable[..., Path]
 ) -> None:
@@ -458,12 +466,14 @@ def test_micropythons_ssl_page(run_docs: Docs, image: Path) -> None:
     assert "served a client: at its second contact" in lines[0]
 
 
-def test_importing_the_command_costs_no_parser() -> None:
-    program = "import sys, omvsim.docs; print('docutils' in sys.modules, 'bs4' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "False False\n"
+@pytest.mark.parametrize("name", ["gone.md", "weather.png", "latin.txt"])
+def test_bad_input_is_told_in_one_line(
+    omvsim: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"import caf\xe9\n")
+    done = omvsim("docs", PAGES / "weather.md", tmp_path / name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"omvsim: \S+/{name}: [^\n]+: [^\n]+\n", done.stderr)
 
 
 def test_help_shows_the_table(capsys: pytest.CaptureFixture[str]) -> None:

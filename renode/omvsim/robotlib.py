@@ -424,7 +424,7 @@ class robotlib:
         """A step of the conversation, as the report's ladder words it, holds the text."""
         told = self._conversation_told()
         if text not in told:
-            raise AssertionError(f"no {text!r} in the conversation:\n{told}")
+            raise AssertionError(f"no {text!r} in the conversation:\n{told}{self._so_far()}")
 
     @keyword
     def conversation_should_not_hold(self, text: str) -> None:
@@ -481,7 +481,10 @@ class robotlib:
         return [peer for peer in self.testbed.network.peers if peer.name == name]
 
     def _so_far(self) -> str:
-        return f"\nthe camera printed:\n{self._text}{self._raised}"
+        raised = self._raised
+        if self._script and self._script.state is State.DONE:
+            raised = self._script.traceback.decode(errors="replace").replace("\r\n", "\n")
+        return f"\nthe camera printed:\n{self._text}{raised}"
 
     def _conversation_told(self) -> str:
         events = self.testbed.network.events

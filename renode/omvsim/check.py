@@ -59,9 +59,9 @@ def add_command(commands: Any) -> None:
     """The command's options."""
     command = commands.add_parser(
         "check", help="check every statement of the ssl page on a firmware image",
-        description="Run the suites on a firmware image, in parallel, and tell which statements "
-        "of the ssl module's documentation hold. The exit code tells differences: from the "
-        "failures that are known of the image, or from a baseline.",
+        description="Run the suites on a firmware image, in parallel, and tell which statements\n"
+        "of the ssl module's documentation hold. The exit code tells differences: from\n"
+        "the failures that are known of the image, or from a baseline.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=textwrap.dedent("""\
             examples:

@@ -27,6 +27,7 @@ CODE_DIRECTIVES = {"code-block", "code", "sourcecode"}
 DOCTEST_DIRECTIVES = {"testcode", "testsetup", "doctest"}  # Sphinx: Python without saying so
 #: what str.splitlines() and so docutils takes for the end of a line, and an editor does not
 SPACES = {ord(c): " " for c in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"} | {0: "\ufffd"}
+LONGEST = 100  # lines of one statement in plain text: a bracket in prose may never be closed
 _INCOMPLETE = ast.PyCF_ONLY_AST | 0x4000  # codeop.PyCF_ALLOW_INCOMPLETE_INPUT
 _SIGNATURE = re.compile(
     r"(?:(?:async )?def |class )?[\w.]+\((.*)\)\s*(?:->)?\s*[\w.\[\], |]*:?", re.DOTALL
@@ -239,25 +240,39 @@ def _session(lines: Sequence[tuple[int, str]], start: int) -> int | None:
 def _run(lines: Sequence[tuple[int, str]], start: int) -> int | None:
     """Where the longest code that starts at this line ends."""
     first = lines[start][1]
+    if not first.strip():
+        return None
     indent = len(first) - len(first.lstrip())
-    source, best = "", None
+    statement, whole = "", True  # the last one so far, and whether it is whole
+    does, best = False, None
     for at in range(start, len(lines)):
         line = lines[at][1]
-        source += (line[indent:] if line[:indent].strip() == "" else line) + "\n"
+        if line[:indent].strip():
+            break
+        line = line[indent:] + "\n"
         if not line.strip():
+            statement += line
             continue
-        tree = _parse(source)
-        if isinstance(tree, SyntaxError):
-            if "incomplete" in tree.msg:
-                continue
+        tree = _parse(line)
+        if line[0].isspace() or not whole or _is_wrong(tree):
+            statement += line
+            tree = _parse(statement)
+        else:
+            statement = line
+        if _is_wrong(tree) or at >= (best or start) + LONGEST:
             break
-        if not all(_is_code(statement) for statement in tree.body):
-            break
-        if any(_does(statement) for statement in tree.body):
-            best = at + 1
-        if len(line) - len(line.lstrip()) < indent:
-            break
+        whole = isinstance(tree, ast.Module)
+        if isinstance(tree, ast.Module):
+            if not all(map(_is_code, tree.body)):
+                break
+            does |= any(map(_does, tree.body))
+            best = at + 1 if does else None
     return best
+
+
+def _is_wrong(tree: ast.Module | SyntaxError) -> bool:
+    """Not to be mended by more lines."""
+    return isinstance(tree, SyntaxError) and "incomplete" not in tree.msg
 
 
 def _grown(

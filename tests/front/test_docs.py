@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +180,17 @@ def test_prose_next_to_code(tmp_path: Path, around: str) -> None:
     assert example.source == "import socket\nsocket.socket().close()\n"
 
 
+def test_data_before_code_and_long_code(tmp_path: Path) -> None:
+    """Brackets of JSON belong to no example, and thousands of lines take no time."""
+    path = tmp_path / "page.txt"
+    code = "\n".join(f"x{number} = f({number})" for number in range(3000))
+    path.write_text(json.dumps([{"a": [1]}] * 50, indent=1) + "\n\n" + code)
+    began = time.monotonic()
+    (example,) = examples.read(path)
+    assert example.source == code + "\n"
+    assert time.monotonic() - began < 5
+
+
 def test_micropythons_pages() -> None:
     """All of its reStructuredText can be read, and lines are right."""
     pages = sorted(SOURCES.glob("micropython_*/docs/library/*.rst"))
@@ -262,6 +274,7 @@ def dial(host, port=9000):
 plain = dial(HOST, 7000)
 peer = socket.socket()
 peer.connect(("192.168.1.1", 9443))
+plain.connect(("192.168.1.20", 9))
 tls = ssl.wrap_socket(peer, key="own.key", cert=open("own.der", "rb").read())
 door = socket.socket()
 door.bind(("", 8080))
@@ -279,6 +292,7 @@ ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(shown, secret)
     assert servers >= {("a.example", "tcp", 7000), ("192.168.1.1", "tls", 9443)}
     assert {(c.kind, c.port) for c in world.clients} == {("tcp", 8080)}
     assert str(world.network.gateway) == "192.168.1.254"
+    assert str(world.clients[0].address) == "192.168.1.21"
     files = {n: (f.key, f.certificate, f.text) for n, f in world.camera.files.items()}
     assert files == {
         "own.key": ("camera", None, None),
@@ -421,14 +435,30 @@ def test_time_limit_names_what_it_waits_for(
     assert "visitor-8443 waits for the connection to be closed" in lines[1]
 
 
-def test_only_a_first_contact_is_run_again(
-    run_docs: Docs, image: Path, page: Callable[..., Path]
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise OSError(-27265)",
+        "ctx = ssl.SSLContext(ssl.PROTOCOL_DTLS_SERVER)\n"  # whose cookies nobody else knows
+        "raise OSError(-27264)",
+    ],
+)
+def test_what_is_no_first_contact_runs_once(
+    run_docs: Docs, image: Path, page: Callable[..., Path], tmp_path: Path, code: str
 ) -> None:
-    datagrams = "sock.recvfrom(1, socket.MSG_PEEK)\nctx.wrap_socket(sock, client_id=b'x')\n"
-    code, lines = run_docs(page(f"{datagrams}raise OSError(-27265)"))
-    assert code == 1
-    assert "raised: " in lines[0]
-    assert "second contact" not in lines[0]
+    fragment = "ctx.wrap_socket(sock, server_side=True, client_id=b'x')"
+    status, lines = run_docs("--out", tmp_path / "out", page(f"print('once')\n{code}\n{fragment}"))
+    assert status == 1
+    assert "raised: OSError: " in lines[0]
+    (told,) = json.loads((tmp_path / "out/docs.json").read_text())["examples"]
+    assert told["printed"].count("once") == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [("for i in x\n    print(i)", 1), ("frob(x)", 0)])
+def test_exit_code_of_what_cannot_run(
+    run_docs: Docs, image: Path, page: Callable[..., Path], code: str, status: int
+) -> None:
+    assert run_docs(page(code))[0] == status
 
 
 def test_interrupt_keeps_what_is_known(

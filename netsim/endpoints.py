@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from ipaddress import IPv4Address
 
+from netsim import dtls12
 from netsim.application import Application
 from netsim.certificates import Authority
 from netsim.dtls import Dtls, DtlsClient, DtlsServer
@@ -55,6 +56,17 @@ class Endpoints:
         """What makes DTLS peers."""
         return Dtls(self.authority, self._scenario.time, self._secrets)
 
+    def setting(self, peer: Server | Client) -> dtls12.Setting:
+        """What the sessions of a misbehaving DTLS peer share."""
+        return dtls12.Setting(
+            role="server" if isinstance(peer, Server) else "client",
+            seed=self._scenario.seed,
+            name=peer.name,
+            certificate=self.authority[peer.certificate] if peer.certificate else None,
+            misbehaviour=dtls12.MISBEHAVIOURS[peer.misbehave](),
+            secrets=self._secrets,
+        )
+
     def close(self) -> None:
         """Remove what OpenSSL needed on disk."""
         if "tls" in self.__dict__:
@@ -82,6 +94,8 @@ class Endpoints:
 
         if server.kind == "ntp":
             host.udp(port, NtpServer(self._scenario.time))
+        elif server.kind == "dtls" and server.misbehave:
+            host.udp(port, dtls12.Server(self.setting(server), accept))
         elif server.kind == "dtls":
             delay = server.handshake_delay_ms * MS
             host.udp(port, DtlsServer(self.dtls.context(server), accept, server.ignore, delay))
@@ -175,23 +189,29 @@ class Visits:
         return connect
 
     def _dtls(self) -> Callable[[IPv4Address, Application, Peer], None]:
-        context, host = self._endpoints.dtls.context(self._client), self._host
+        client, host = self._client, self._host
+        delay = client.handshake_delay_ms * MS
+        setting = self._endpoints.setting(client) if client.misbehave else None
+        context = None if setting else self._endpoints.dtls.context(client)
 
         def connect(address: IPv4Address, application: Application, record: Peer) -> None:
             peer = address, record.port
-            name = self._client.server_name
-            delay = self._client.handshake_delay_ms * MS
-            visit = DtlsClient(
-                host, context, peer, application, record, server_name=name, delay=delay
-            )
+            visit: DtlsClient | dtls12.Client
+            if context:
+                name = client.server_name
+                visit = DtlsClient(
+                    host, context, peer, application, record, server_name=name, delay=delay
+                )
+            elif setting:
+                visit = dtls12.Client(setting, host, peer, application, record)
 
             def check_answer() -> None:
                 if record.opened_ns is None:
                     visit.give_up("no answer")
 
             # UDP tells of nobody there by silence only.
-            host.call_at(host.now + self._client.retry_ms * MS, check_answer)
-            patience = self._client.leave_ms * MS or delay + _DTLS_PATIENCE
+            host.call_at(host.now + client.retry_ms * MS, check_answer)
+            patience = client.leave_ms * MS or delay + _DTLS_PATIENCE
             host.call_at(host.now + patience, partial(visit.give_up, "handshake timed out"))
 
         return connect

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
+from netsim import misbehaviours
 from netsim.errors import ScenarioError, UserError
 from netsim.schema import Count, Port, Problem, convert
 from netsim.toml_lines import key_lines, line_of
@@ -113,6 +114,7 @@ class Server:
     record_size: Count = 0
     end: End = "notify"
     ignore: Count = 0
+    misbehave: str = ""
 
     @property
     def listening_port(self) -> int:
@@ -137,6 +139,7 @@ class Client:
     leave_ms: Count = 0
     handshake_delay_ms: Count = 0
     end: End = "notify"
+    misbehave: str = ""
     server_name: str | None = None
     verify: str | None = None
     certificate: str | None = None
@@ -283,9 +286,23 @@ def _check_peer(
         name = getattr(peer, key)
         if name is not None and name not in scenario.certificates:
             yield Problem((*path, key), _no_certificate(name))
+    if peer.misbehave:
+        yield from _check_misbehaviour(scenario, path, peer)
     for name in peer.sni.values() if isinstance(peer, Server) else ():
         if name not in scenario.certificates:
             yield Problem((*path, "sni"), _no_certificate(name))
+
+
+def _check_misbehaviour(
+    scenario: Scenario, path: tuple[str, int], peer: Server | Client
+) -> Iterator[Problem]:
+    known = misbehaviours.BY_KIND.get(peer.kind, {})
+    if peer.misbehave not in known:
+        names = f"use one of {', '.join(known)}" if known else f"kind {peer.kind} has none"
+        yield Problem((*path, "misbehave"), f"{peer.misbehave!r} is unknown, {names}")
+    made = scenario.certificates.get(peer.certificate or "")
+    if peer.kind == "dtls" and made and made.key != "P-256":
+        yield Problem((*path, "certificate"), "misbehaving DTLS peers need a P-256 key")
 
 
 def _no_certificate(name: str) -> str:

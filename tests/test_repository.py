@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OMVSIM = ROOT / "renode/omvsim"
 PERIPHERALS = sorted((OMVSIM / "peripherals").glob("*.py"))
 COMMANDS = [
-    *(path for path in sorted((ROOT / "ci").iterdir()) if path.is_file()),
+    *(path for path in sorted((ROOT / "ci").iterdir()) if path.is_file() and not path.suffix),
     ROOT / "firmware/build",
 ]
 #: beginnings of built files: ELF, ar, DFU, UF2, and a C extension's or image's suffixes

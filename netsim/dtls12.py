@@ -93,6 +93,7 @@ class Misbehaviour:
     cookie_size = 32
     step = _LARGEST_MESSAGE  # bytes of a fragment
     cuts_hello = False  # few servers take a ClientHello in pieces
+    room = 600  # bytes of a datagram; 0 gives each record its own
     overlap = 0  # bytes that a fragment repeats of the one before
 
     def cookie(self, cookie: bytes) -> bytes:
@@ -132,7 +133,13 @@ class Misbehaviour:
 
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
         """The datagrams of a flight, from its records; `attempt` counts from 0."""
-        return sealed
+        packed: list[bytes] = []
+        for record in sealed:
+            if packed and len(packed[-1]) + len(record) <= self.room:
+                packed[-1] += record
+            else:
+                packed.append(record)
+        return packed
 
     def data(self, seal: Callable[[bytes], bytes], payload: bytes) -> list[bytes]:
         """The datagrams for application data."""
@@ -170,17 +177,21 @@ class LongCookie(Misbehaviour):
 
 class LostFlight(Misbehaviour):
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return sealed if attempt else []
+        return super().datagrams(sealed, attempt) if attempt else []
 
 
 class LostDatagram(Misbehaviour):
+    room = 0
+
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return sealed if attempt else sealed[1:]
+        return super().datagrams(sealed if attempt else sealed[1:], attempt)
 
 
 class ReversedFlight(Misbehaviour):
+    room = 0
+
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return sealed[::-1]
+        return super().datagrams(sealed, attempt)[::-1]
 
 
 class SmallFragments(Misbehaviour):
@@ -217,7 +228,7 @@ class SingleDatagram(Misbehaviour):
 
 class RepeatedDatagrams(Misbehaviour):
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return [datagram for datagram in sealed for _ in range(2)]
+        return [d for d in super().datagrams(sealed, attempt) for _ in range(2)]
 
 
 class ReplayedData(Misbehaviour):
@@ -227,8 +238,9 @@ class ReplayedData(Misbehaviour):
 
 class WrongEpoch(Misbehaviour):
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        wrong = [datagram[:3] + b"\0\x07" + datagram[5:] for datagram in sealed]
-        return [datagram for pair in zip(wrong, sealed, strict=True) for datagram in pair]
+        wrong = [record[:3] + b"\0\x07" + record[5:] for record in sealed]
+        both = [record for pair in zip(wrong, sealed, strict=True) for record in pair]
+        return super().datagrams(both, attempt)
 
 
 class EarlyFinished(Misbehaviour):
@@ -264,8 +276,9 @@ class Garbage(Misbehaviour):
         self._random = random.Random("garbage")
 
     def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        noise = (self._random.randbytes(self._random.randrange(1, 200)) for _ in sealed)
-        return [datagram for pair in zip(noise, sealed, strict=True) for datagram in pair]
+        packed = super().datagrams(sealed, attempt)
+        noise = (self._random.randbytes(self._random.randrange(1, 200)) for _ in packed)
+        return [datagram for pair in zip(noise, packed, strict=True) for datagram in pair]
 
 
 MISBEHAVIOURS: dict[str, type[Misbehaviour]] = {

@@ -316,7 +316,8 @@ class Pool:
     def _outcome(self, test: TestCase, answer: dict[str, Any]) -> Outcome:
         folder = f"evidence/{slug(test.full_name)}"
         return Outcome(
-            suite=_suite(test), name=test.name, statements=list(test.tags), **answer,
+            folder=Path(str(test.source)).parent.name, suite=_suite(test), name=test.name,
+            statements=list(test.tags), **answer,
             evidence=folder if (self._out / folder).is_dir() else "",
         )  # fmt: skip
 

@@ -24,8 +24,10 @@ HOLDS, FAILS, ABSENT, NOT_RUN = "holds", "fails", "not on this image", "not run"
 
 @dataclass
 class Outcome:
-    """One test. `statements` are the ids that it checks, `evidence` is its folder."""
+    """One test. `statements` are its tags: ids that it checks, or numbers of bugs;
+    `evidence` is its folder."""
 
+    folder: str  # of the suite: ssl, field, hostile
     suite: str
     name: str
     statements: list[str]
@@ -95,9 +97,14 @@ class Conformance:
         """The tests of a statement."""
         return [test for test in self.tests if statement.id in test.statements]
 
-    def others(self) -> list[Outcome]:
-        """Tests that check no statement: field bugs."""
-        return [test for test in self.tests if not test.statements]
+    def others(self) -> dict[str, list[Outcome]]:
+        """Tests that check no statement, by the folder of their suites."""
+        known = {statement.id for statement in self.statements}
+        found: dict[str, list[Outcome]] = {}
+        for test in self.tests:
+            if not known & set(test.statements):
+                found.setdefault(test.folder, []).append(test)
+        return found
 
     def write(self, path: Path) -> None:
         """conformance.json: a baseline for later runs."""

@@ -74,7 +74,7 @@ def test_an_image_that_lacks_parts_fails_by_statement(
         (["--suite", "nothing"], "--suite nothing matches nothing: use a suite (certificates, "),
         (["--baseline", "nowhere.json"], "nowhere.json: No such file"),
         (["--firmware", "nowhere.elf"], "nowhere.elf"),
-        (["--expected", "nowhere"], "no such file: use a file (.toml) or one of openmv_h7, upstream"),
+        (["--expected", "nowhere"], "use a file (.toml) or one of openmv_h7, upstream"),
         (["--put", "nowhere.py"], "nowhere.py: no such file"),
         (["--out", "/dev/null/x"], "/dev/null/x: Not a directory: choose another --out"),
     ],

@@ -35,7 +35,7 @@ issuer = "ca"
 HARMLESS = sorted(
     set(misbehaviours.DTLS)
     - {
-        "wrong_cookie", "fragmented_hello", "foreign_cookie", "no_cookie",
+        "wrong_cookie", "foreign_cookie", "no_cookie",
         "conflicting_fragments", "wrong_finished", "huge_length",
     }
 )  # fmt: skip
@@ -125,7 +125,11 @@ def test_openssl_talks_to_our_server(name: str) -> None:
     assert (peer.version, bytes(peer.received)) == ("DTLSv1.2", b"ping")
 
 
-@pytest.mark.parametrize("name", HARMLESS)
+#: what OpenSSL's DTLSv1_listen() does not take, which looks at one record only
+NOT_AT_FIRST = {"fragmented_hello", "wrong_epoch"}
+
+
+@pytest.mark.parametrize("name", sorted(set(HARMLESS) - NOT_AT_FIRST))
 def test_our_client_talks_to_openssl(name: str) -> None:
     server, network = openssl_server(name)
     assert server is not None and server.got == b"hi", network.peers

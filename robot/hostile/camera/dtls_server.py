@@ -1,0 +1,20 @@
+# A DTLS server that survives its clients; each is greeted, and should say `ping` once.
+from helpers import datagrams, dtls_context
+
+ctx = dtls_context()
+while True:
+    sock, address = datagrams()
+    sock.settimeout(10)
+    try:
+        ssock = ctx.wrap_socket(sock, server_side=True, client_id=repr(address).encode())
+        ssock.write(b"hello\n")
+        print("got", ssock.read(4))
+        sock.settimeout(2)
+        try:
+            print("and then", ssock.read(4))
+        except OSError:
+            print("and no more")
+        ssock.close()
+    except (OSError, ValueError) as error:
+        print("refused", error.args)
+        sock.close()

@@ -1,0 +1,89 @@
+*** Settings ***
+Documentation    DTLS clients that lose, cut, reverse, repeat and forge what they send (RFC 6347), and a camera that is the server. After each, a good client is greeted.
+Resource         ../camera.resource
+Test Setup       Start The Camera
+Test Teardown    Stop Camera
+Test Tags        hostile-dtls
+Test Template    The Server Greets A Client With
+
+
+*** Test Cases ***
+A Client That Behaves    no
+A Client Whose Flights Are Lost    lost_flight
+A Client Whose First Datagrams Are Lost    lost_datagram
+A Client Whose Flights Come In Reverse    reversed_flight
+A Client That Cuts Its Messages    small_fragments
+A Client That Cuts Its ClientHello    fragmented_hello
+A Client Whose Fragments Come In Reverse    reversed_fragments
+A Client Whose Fragments Overlap    overlapping_fragments
+A Client That Sends Flights In One Datagram    single_datagram
+A Client Whose Datagrams Come Twice    repeated_datagrams
+A Client Whose Data Is Replayed    replayed_data
+A Client Whose Finished Comes Early    early_finished
+A Client With Forged Records    wrong_tag
+
+A Client With Copies In A Wrong Epoch
+    [Documentation]    RFC 6347 would have them ignored; for a ClientHello Mbed TLS raises UNEXPECTED_MESSAGE.
+    [Template]    The Server Refuses A Client With
+    wrong_epoch    -30464
+
+A Client With Noise Before Each Datagram
+    [Documentation]    RFC 6347 would have it ignored; before a ClientHello Mbed TLS raises INVALID_RECORD.
+    [Template]    The Server Refuses A Client With
+    garbage    -29184
+
+A Client With A Wrong Cookie
+    [Template]    The Server Refuses A Client With
+    wrong_cookie    -27264
+
+A Client With The Cookie Of Another
+    [Template]    The Server Refuses A Client With
+    foreign_cookie    -27264
+
+A Client Without Any Cookie
+    [Template]    The Server Refuses A Client With
+    no_cookie    -27264
+
+A Client Whose Fragments Contradict Each Other
+    [Template]    The Server Refuses A Client With
+    conflicting_fragments    -
+
+A Client Whose Finished Is Wrong
+    [Template]    The Server Refuses A Client With
+    wrong_finished    -
+
+A Client With Messages Of 16 MiB
+    [Template]    The Server Refuses A Client With
+    huge_length    -
+
+A Flood Of Spoofed ClientHellos
+    [Documentation]    The cookies of 200 addresses cost no memory, and a good client gets through.
+    [Template]    NONE
+    Camera Starts    ${CURDIR}/../ssl/camera/dtls_many_hellos.py    count=${200}
+    Client Calls Camera    dtls    name=flood    misbehave=no_cookie    count=${200}    leave_ms=40
+    Camera Finishes    200
+    Camera Should Print    0 bytes more after 200 clients
+
+
+*** Keywords ***
+The Server Greets A Client With
+    [Arguments]    ${misbehaviour}
+    Camera Starts    ${CURDIR}/camera/dtls_server.py
+    Client Connects To Camera    dtls    name=hostile    misbehave=${misbehaviour}    send=ping    hold_ms=6000    retry_ms=5000
+    Peer Should Have Received    hello\n
+    Camera Should Print    got b'ping'\nand no more
+    A Good Client Is Greeted
+
+The Server Refuses A Client With
+    [Arguments]    ${misbehaviour}    ${error}
+    Camera Starts    ${CURDIR}/camera/dtls_server.py
+    Client Calls Camera    dtls    name=hostile    misbehave=${misbehaviour}    send=ping    leave_ms=15000    retry_ms=5000
+    Time Passes    16
+    Nobody Should Have Met    hostile
+    Camera Should Print    refused (${error}
+    A Good Client Is Greeted
+
+A Good Client Is Greeted
+    Client Connects To Camera    dtls    name=good    address=192.168.1.21    send=ping    hold_ms=4000
+    Peer Should Have Received    hello\n
+    Camera Should Print    got b'ping'

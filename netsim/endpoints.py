@@ -93,7 +93,8 @@ class Endpoints:
             return self._application(host, server, record), record
 
         if server.kind == "ntp":
-            host.udp(port, NtpServer(self._scenario.time))
+            offset = timedelta(seconds=server.offset_s)
+            host.udp(port, NtpServer(self._scenario.time + offset))
         elif server.kind == "dtls" and server.misbehave:
             host.udp(port, dtls12.Server(self.setting(server), accept))
         elif server.kind == "dtls":

@@ -11,9 +11,11 @@ from netsim.endpoints import Endpoints
 from netsim.errors import UserError
 from netsim.ethernet import Interface
 from netsim.events import Event, Observer
+from netsim.faults import FROM_CAMERA, TO_CAMERA, Faults
 from netsim.host import Host, Ping
 from netsim.peers import Peer
 from netsim.port import earliest
+from netsim.rules import Function, FunctionStage, RuleStage
 from netsim.scenario import Client, Scenario, Server
 from netsim.switch import LONGEST, Cable, Switch
 
@@ -50,6 +52,11 @@ class Network:
         self._start_gateway()
         self._names = {host.address: host.name for host in self.hosts.values()}
         self._observer = Observer(self._names, self._tell)
+        self._faults = Faults(scenario.seed, RuleStage)
+        for fault in scenario.faults:
+            self._faults.add(fault)
+        for rule in scenario.rules:
+            self._faults.add_rule(rule)
         self._capture = Capture(capture, scenario.time, hold) if capture else None
         try:
             self._endpoints = Endpoints(
@@ -69,12 +76,12 @@ class Network:
     def receive(self, frame: bytes, now: int) -> None:
         """A frame that the camera has sent at `now`."""
         self._run(now)
-        if not self._link:
+        if not self.link:
             return
         self._observer.frame(frame, self._now, from_camera=True)
         if self._capture:
             self._capture.sent(frame, self._now)
-        self._switch.send(CAMERA, frame, self._now)
+        self._faults.lines[FROM_CAMERA].receive(frame, self._now)
         self._mac = frame[6:12]
         if frame[12:14] == b"\x08\x00" and len(frame) >= 34 and any(frame[26:30]):
             self._address = IPv4Address(frame[26:30])
@@ -90,6 +97,17 @@ class Network:
         return self._now if self._to_camera else self._next_step()
 
     # For tests and tools ----------------------------------------------------------------
+
+    @property
+    def link(self) -> bool:
+        """Is the camera's cable in, by hand and by the scenario's faults?"""
+        return self._link and self._faults.link(self._now)
+
+    def rule(self, function: Function, direction: str = "both") -> None:
+        """Let a function from packet to packets decide on what passes the camera's cable."""
+        for name, line in self._faults.lines.items():
+            if direction in ("both", name):
+                line.stages.append(FunctionStage(function))
 
     @property
     def peers(self) -> list[Peer]:
@@ -108,7 +126,12 @@ class Network:
         return self.hosts[host].ping(IPv4Address(address), max(now, self._now), size)
 
     def extend(self, scenario: Scenario) -> None:
-        """Go on in a world with more certificates, or servers and clients at their lists' ends."""
+        """Go on in a world with more certificates, or with more servers, clients, faults and
+        rules at their lists' ends."""
+        for fault in scenario.faults[len(self.scenario.faults) :]:
+            self._faults.add(fault)
+        for rule in scenario.rules[len(self.scenario.rules) :]:
+            self._faults.add_rule(rule)
         peers: list[Server | Client] = [*scenario.servers[len(self.scenario.servers) :]]
         peers += scenario.clients[len(self.scenario.clients) :]
         self.scenario = self._endpoints.authority.scenario = scenario
@@ -190,7 +213,8 @@ class Network:
 
     def _next_step(self) -> int | None:
         ports = (port.next_deadline() for port in self._ports.values())
-        return earliest(self._switch.next_deadline(), *ports)
+        faults = self._faults.next_deadline(self._now)
+        return earliest(self._switch.next_deadline(), faults, *ports)
 
     def _run(self, now: int) -> None:
         """Do everything in its order and at its own time, up to `now`."""
@@ -202,18 +226,25 @@ class Network:
             self._capture.advance(self._now)
 
     def _step(self, now: int) -> None:
+        to_camera = self._faults.lines[TO_CAMERA]
+        for frame in self._faults.lines[FROM_CAMERA].advance(now):
+            self._switch.send(CAMERA, frame, now)
         for name, frame in self._switch.due(now):
             if name == CAMERA:
-                self._arrive(frame, now)
+                to_camera.receive(frame, now)
             else:
                 self._ports[name].receive(frame, now)
         for name, port in self._ports.items():
             for frame in port.advance(now):
                 self._switch.send(name, frame, now)
+        for frame in self._faults.lies(now, (self._mac, self.camera_address)):
+            to_camera.receive(frame, now)
+        for frame in to_camera.advance(now):
+            self._arrive(frame, now)
 
     def _arrive(self, frame: bytes, now: int) -> None:
         """A frame has reached the camera's end of the cable."""
-        if self._link:
+        if self.link:
             self._observer.frame(frame, now, from_camera=False)
             if self._capture:
                 self._capture.arrived(frame, now)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
-from netsim import misbehaviours
+from netsim import misbehaviours, rules
 from netsim.errors import ScenarioError, UserError
 from netsim.schema import Count, Port, Problem, convert
 from netsim.toml_lines import key_lines, line_of
@@ -22,6 +22,11 @@ ClientKind = Literal["tls", "dtls", "tcp"]
 KeyKind = Literal["P-256", "P-384", "RSA-2048", "RSA-4096", "Ed25519"]
 Version = Literal["TLSv1.2", "TLSv1.3"]
 End = Literal["notify", "fin", "reset"]
+Direction = Literal["both", "to_camera", "from_camera"]
+FaultKind = Literal[
+    "loss", "burst_loss", "delay", "duplicate", "reorder", "bit_errors", "truncate",
+    "mtu_black_hole", "rate_limit", "link_down", "arp_poison",
+]  # fmt: skip
 DEFAULT_PORTS = {"https": 443, "http": 80, "tls": 8443, "dtls": 5684, "tcp": 7, "ntp": 123}
 SECURED = ("https", "tls", "dtls")  # kinds that need a certificate
 _SUBNET = IPv4Network("192.168.1.0/24")
@@ -109,6 +114,7 @@ class Server:
     size: Count = 0
     echo: bool = True
     delay_ms: Count = 0
+    offset_s: int = 0
     handshake_delay_ms: Count = 0
     sni: dict[str, str] = field(default_factory=dict)
     record_size: Count = 0
@@ -148,6 +154,38 @@ class Client:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What goes wrong on the camera's cable, from `from_ms` to `until_ms` (0: for ever)."""
+
+    kind: FaultKind
+    direction: Direction = "both"
+    from_ms: Count = 0
+    until_ms: Count = 0
+    rate: float = 1.0
+    burst: Count = 10
+    delay_ms: Count = 0
+    jitter_ms: Count = 0
+    size: Count = 0
+    kbit_s: Count = 0
+    address: IPv4Address | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What happens to packets that match, from the `nth` on, `count` of them (0: all)."""
+
+    match: str
+    action: Literal["drop", "hold", "duplicate", "rewrite"]
+    direction: Direction = "both"
+    from_ms: Count = 0
+    until_ms: Count = 0
+    nth: Count = 1
+    count: Count = 0
+    delay_ms: Count = 0
+    set: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Scenario:
     """The whole world. `time` is the true time at power-on, which NTP tells."""
 
@@ -160,6 +198,8 @@ class Scenario:
     certificates: dict[str, CertificateOptions] = field(default_factory=dict)
     servers: tuple[Server, ...] = field(default=(), metadata={"key": "server"})
     clients: tuple[Client, ...] = field(default=(), metadata={"key": "client"})
+    faults: tuple[Fault, ...] = field(default=(), metadata={"key": "fault"})
+    rules: tuple[Rule, ...] = field(default=(), metadata={"key": "rule"})
     text: str = field(default="", metadata={"key": ""}, compare=False)
     folder: Path = field(default=Path(), metadata={"key": ""}, compare=False)
 
@@ -167,16 +207,17 @@ class Scenario:
         """The same world with other random numbers and keys."""
         return replace(self, seed=seed)
 
-    def with_peer(self, key: Literal["server", "client"], **table: Any) -> "Scenario":
-        """The same world with one more server or client, last of its list.
+    def with_one(
+        self, key: Literal["server", "client", "fault", "rule"], **table: Any
+    ) -> "Scenario":
+        """The same world with one more server, client, fault or rule, last of its list.
 
         `table` has the keys of a scenario file; raises UserError.
         """
+        kind = {"server": Server, "client": Client, "fault": Fault, "rule": Rule}[key]
         try:
-            if key == "server":
-                result = replace(self, servers=(*self.servers, convert(Server, table)))
-            else:
-                result = replace(self, clients=(*self.clients, convert(Client, table)))
+            more: dict[str, Any] = {f"{key}s": (*getattr(self, f"{key}s"), convert(kind, table))}
+            result: Scenario = replace(self, **more)
             for problem in _check(result):
                 raise problem
         except Problem as problem:
@@ -250,10 +291,57 @@ def _check(scenario: Scenario) -> Iterator[Problem]:
     for name, certificate in scenario.certificates.items():
         yield from _check_certificate(scenario, name, certificate)
     yield from _check_servers(scenario)
+    for number, fault in enumerate(scenario.faults):
+        yield from _check_fault(("fault", number), fault)
+    for number, rule in enumerate(scenario.rules):
+        yield from _check_rule(("rule", number), rule)
     for number, client in enumerate(scenario.clients):
         yield from _check_peer(scenario, ("client", number), client)
         if not client.retry_ms:
             yield Problem(("client", number, "retry_ms"), "lets no time pass, write 1 or more")
+
+
+#: keys without which a kind of fault does nothing
+_NEEDED = {
+    "reorder": "delay_ms", "mtu_black_hole": "size", "rate_limit": "kbit_s",
+    "arp_poison": "address",
+}  # fmt: skip
+
+
+def _check_fault(path: tuple[str, int], fault: Fault) -> Iterator[Problem]:
+    if not 0 <= fault.rate <= 1:
+        yield Problem((*path, "rate"), f"{fault.rate:g} is no share, write 0 to 1")
+    if not fault.burst:
+        yield Problem((*path, "burst"), "no burst is that short, write 1 or more")
+    needed = _NEEDED.get(fault.kind)
+    if needed and not getattr(fault, needed):
+        yield Problem(path, f"{needed} is missing, a {fault.kind} needs it")
+    if fault.kind == "delay" and not fault.delay_ms and not fault.jitter_ms:
+        yield Problem(path, "delay_ms or jitter_ms is missing, a delay needs one")
+    if fault.kind == "rate_limit" and fault.size < 1514:
+        yield Problem((*path, "size"), "the queue holds no frame, write 1514 bytes or more")
+    yield from _check_window(path, fault)
+
+
+def _check_rule(path: tuple[str, int], rule: Rule) -> Iterator[Problem]:
+    for key, parse in (("match", lambda: rules.parse(rule.match)),
+                       ("set", lambda: rules.parse_set(rule.set))):  # fmt: skip
+        try:
+            parse()
+        except ValueError as error:
+            yield Problem((*path, key), str(error))
+    if (rule.action == "rewrite") != bool(rule.set):
+        yield Problem(path, "set and the action rewrite belong together, write both or none")
+    if not rule.nth:
+        yield Problem((*path, "nth"), "counts from 1, write 1 or more")
+    if rule.action == "hold" and not rule.delay_ms:
+        yield Problem(path, "delay_ms is missing, hold needs it")
+    yield from _check_window(path, rule)
+
+
+def _check_window(path: tuple[str, int], options: Fault | Rule) -> Iterator[Problem]:
+    if options.until_ms and options.until_ms <= options.from_ms:
+        yield Problem((*path, "until_ms"), "lies before from_ms, swap them")
 
 
 def _check_servers(scenario: Scenario) -> Iterator[Problem]:

@@ -58,10 +58,11 @@ def _utc(value: datetime) -> datetime:
 
 
 # What a field of some type takes in TOML, and how that is converted.
-_SCALARS: dict[Any, tuple[type, str, Callable[[Any], Any]]] = {
+_SCALARS: dict[Any, tuple[type | tuple[type, ...], str, Callable[[Any], Any]]] = {
     str: (str, "a string", str),
     int: (int, "a whole number", int),
     bool: (bool, "true or false", bool),
+    float: ((float, int), "a number", float),
     datetime: (datetime, "a date and time like 2026-06-15T12:00:00Z", _utc),
     Port: (int, "a port number", _port),
     Count: (int, "a whole number", _count),

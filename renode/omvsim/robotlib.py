@@ -305,6 +305,17 @@ class robotlib:
         self.testbed.serve(kind=kind, name=name, **_typed(given))
 
     @keyword
+    def network_suffers(self, kind: str, **options: Any) -> None:
+        """Something goes wrong on the camera's cable: the keys of a scenario's [[fault]]; times
+        count from now."""
+        self.testbed.suffer(kind=kind, **_typed(options))
+
+    @keyword
+    def network_rule(self, match: str, action: str, **options: Any) -> None:
+        """What happens to packets that match: the keys of a scenario's [[rule]]."""
+        self.testbed.rule(match=match, action=action, **_typed(options))
+
+    @keyword
     def client_calls_camera(self, kind: str = "tls", **options: Any) -> None:
         """A client that calls from now on, and again until somebody listens: the keys of a
         scenario's [[client]], all with defaults."""

@@ -116,7 +116,8 @@ class Testbed:
         self.engine: Engine = Embedded(
             description, self.image, seed=self.scenario.seed, rtc_start=self.scenario.camera.rtc
         )
-        self.engine.set_link(self.scenario.camera.link)
+        self._link = self.scenario.camera.link
+        self.engine.set_link(self._link)
         self.files = netsim.camera_files(self.scenario)
         self.console = bytearray()
         self.printed: Callable[[bytes], object] = lambda data: None
@@ -195,7 +196,11 @@ class Testbed:
         for sent, frame in self.engine.frames():
             self._result.frames_sent += 1
             self.network.receive(frame, sent)
-        for frame in self.network.advance(self.engine.now):
+        arrived = self.network.advance(self.engine.now)
+        if self.network.link != self._link:
+            self._link = self.network.link
+            self.engine.set_link(self._link)
+        for frame in arrived:
             self._result.frames_received += 1
             self.engine.send_frame(frame)
         if stop in (Stop.FAULT, Stop.LOCKUP) and self._fault is None:
@@ -345,13 +350,29 @@ class Testbed:
 
     def serve(self, **server: Any) -> None:
         """Put another server into the network: keys of a scenario's [[server]]."""
-        self.scenario = self.scenario.with_peer("server", **server)
+        self.scenario = self.scenario.with_one("server", **server)
         self.network.extend(self.scenario)
 
     def call(self, **client: Any) -> None:
         """Let another client call the camera from now on: keys of a scenario's [[client]]."""
-        self.scenario = self.scenario.with_peer("client", **client)
+        self.scenario = self.scenario.with_one("client", **client)
         self.network.extend(self.scenario)
+
+    def suffer(self, **fault: Any) -> None:
+        """Let something go wrong on the cable from now on: keys of a scenario's [[fault]]."""
+        self.scenario = self.scenario.with_one("fault", **self._from_now(fault))
+        self.network.extend(self.scenario)
+
+    def rule(self, **rule: Any) -> None:
+        """Let a rule hold from now on: keys of a scenario's [[rule]]."""
+        self.scenario = self.scenario.with_one("rule", **self._from_now(rule))
+        self.network.extend(self.scenario)
+
+    def _from_now(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Times in mid run count from now."""
+        now = -(-self.now // MILLISECOND)
+        windows = {key: options[key] + now for key in ("from_ms", "until_ms") if options.get(key)}
+        return options | windows
 
     def certify(self, name: str, file: Path, key_file: Path | None = None) -> None:
         """Let a certificate of the host be known to the network as `name`."""
@@ -363,8 +384,9 @@ class Testbed:
 
     def set_link(self, up: bool) -> None:
         """Plug the camera's cable in or out."""
-        self.engine.set_link(up)
         self.network.set_link(up, self.engine.now)
+        self._link = self.network.link
+        self.engine.set_link(self._link)
 
     def reset(self) -> None:
         """Press the reset button and wait for the prompt."""

@@ -205,7 +205,7 @@ class Forgetful:
 
 def called(lost: int, seconds: int, **options: object) -> tuple[Forgetful, netsim.Peer]:
     """What comes of a client's visit where the first datagrams are lost."""
-    world = netsim.scenario.loads(WORLD).with_peer(
+    world = netsim.scenario.loads(WORLD).with_one(
         "client", kind="dtls", name="pc", address="192.168.1.50", port=5000, start_ms=5000,
         retry_ms=60000, send="hi", **options,
     )  # fmt: skip

@@ -43,7 +43,7 @@ HARMLESS = sorted(
 
 def openssl_client(name: str, seconds: int = 40) -> tuple[PlainDtls, netsim.Network]:
     """OpenSSL calls our server; it repeats its flight when our server repeats its own."""
-    world = netsim.scenario.loads(WORLD).with_peer(
+    world = netsim.scenario.loads(WORLD).with_one(
         "server", kind="dtls", name="echo.local", address="192.168.1.9", certificate="echo",
         greeting="hello ", misbehave=name,
     )  # fmt: skip
@@ -70,7 +70,7 @@ def openssl_client(name: str, seconds: int = 40) -> tuple[PlainDtls, netsim.Netw
 
 def openssl_server(name: str, seconds: int = 40) -> tuple[PlainDtls | None, netsim.Network]:
     """Our client calls OpenSSL, at the camera's address, which asks for a cookie."""
-    world = netsim.scenario.loads(WORLD).with_peer(
+    world = netsim.scenario.loads(WORLD).with_one(
         "client", kind="dtls", name="pc", address="192.168.1.50", port=5000, start_ms=5000,
         retry_ms=3000, send="hi", misbehave=name, certificate="camera", hold_ms=30000,
     )  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_run_repeats_byte_for_byte(tmp_path: Path) -> None:
     """Unlike OpenSSL's DTLS; the client here is our own endpoint, too, at the other end."""
     logs = []
     for _ in range(2):
-        world = netsim.scenario.loads(WORLD).with_peer(
+        world = netsim.scenario.loads(WORLD).with_one(
             "client", kind="dtls", name="pc", address="192.168.1.50", port=5000, start_ms=5000,
             retry_ms=500, misbehave="no",
         )  # fmt: skip
@@ -188,7 +188,7 @@ def test_bad_scenarios(keys: dict[str, str], complaint: str) -> None:
     world = netsim.scenario.loads(WORLD + '[certificates.rsa]\nkey = "P-384"\n')
     server = {"kind": "dtls", "name": "x", "address": "192.168.1.9", "certificate": "echo"}
     with pytest.raises(netsim.UserError, match=complaint):
-        world.with_peer("server", **(server | keys))
+        world.with_one("server", **(server | keys))
 
 
 # The layers for scapy --------------------------------------------------------------------

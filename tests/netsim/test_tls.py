@@ -315,7 +315,7 @@ def test_servers_come_while_the_network_runs() -> None:
     with netsim.build(world) as network:
         station = Station(network)
         station.run(SECOND)
-        grown = world.with_peer(
+        grown = world.with_one(
             "server", kind="tls", name="new.example", address="93.184.215.14", certificate="server"
         )
         network.extend(grown)
@@ -342,4 +342,4 @@ def test_servers_come_while_the_network_runs() -> None:
 def test_a_bad_server_in_mid_run(keys: dict[str, object], complaint: str) -> None:
     world = netsim.scenario.loads(WORLD + 'certificate = "server"\n')
     with pytest.raises(netsim.UserError, match=complaint):
-        world.with_peer("server", **keys)
+        world.with_one("server", **keys)

@@ -151,15 +151,16 @@ class Network:
     def _host_of(self, peer: Server | Client) -> Host:
         """The host with the peer's address; a new one if there is none yet."""
         options = self.scenario.network
-        known = (host for host in self.hosts.values() if host.address == peer.address)
-        host = next(known, None) or Host(peer.name, peer.address, self.scenario.seed)
-        if host.name == peer.name:
-            self._names[host.address] = host.name
-            if host.address not in options.subnet:
-                self._ports[GATEWAY].attach(host)
-            elif host.name not in self._ports:
+        host = next((h for h in self.hosts.values() if h.address == peer.address), None)
+        if host is None:
+            name = f"{peer.name} at {peer.address}" if peer.name in self.hosts else peer.name
+            host = Host(name, peer.address, self.scenario.seed)
+            self._names[host.address] = name
+            if host.address in options.subnet:
                 self._plug_in([host])
-        self.hosts[peer.name] = host
+            else:
+                self._ports[GATEWAY].attach(host)
+        self.hosts[host.name] = host
         return host
 
     def set_link(self, up: bool, now: int) -> None:

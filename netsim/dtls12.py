@@ -58,7 +58,7 @@ _FIRST_TIMEOUT, _LAST_TIMEOUT = SECOND, 60 * SECOND  # RFC 6347 section 4.2.4.1
 _MOST_SESSIONS = 256
 _LARGEST_MESSAGE = 1 << 16
 _CLOSE_NOTIFY, _FATAL = b"\x01\x00", 2
-_PRF: Any = PRF(hash_name="SHA256", tls_version=0x0303)  # type: ignore[no-untyped-call]
+prf: Any = PRF(hash_name="SHA256", tls_version=0x0303)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -593,12 +593,12 @@ class Session:
         messages = []
         chain = self._setting.certificate
         if self._requested:
-            messages.append(self._handshake(CERTIFICATE, _chain(chain)))
-        point = _point(self._ephemeral)
+            messages.append(self._handshake(CERTIFICATE, certificate_body(chain)))
+        point = point_of(self._ephemeral)
         messages.append(self._handshake(CLIENT_KEY_EXCHANGE, bytes([len(point)]) + point))
         if self._requested and chain:
-            signature = _signature(chain, self._transcript)
-            messages.append(self._handshake(CERTIFICATE_VERIFY, signature))
+            signed = signature(chain, self._transcript)
+            messages.append(self._handshake(CERTIFICATE_VERIFY, signed))
         messages.append(Message(CHANGE_CIPHER_SPEC, b"\1"))
         messages.append(self._handshake(FINISHED, self._verify_data("client"), epoch=1))
         self._fly(messages)
@@ -614,14 +614,14 @@ class Session:
         self._randoms["client"] = hello.random
         chain = self._setting.certificate
         assert chain is not None, "a scenario's server has one"
-        params = b"\x03" + _P256 + bytes([65]) + _point(self._ephemeral)
+        params = b"\x03" + _P256 + bytes([65]) + point_of(self._ephemeral)
         signed = hello.random + self._random + params
         body = _VERSION + self._random + b"\0" + SUITE.to_bytes(2, "big") + b"\0" + _SECURE
         self._fly(
             [
                 self._handshake(SERVER_HELLO, body),
-                self._handshake(CERTIFICATE, _chain(chain)),
-                self._handshake(SERVER_KEY_EXCHANGE, params + _signature(chain, signed)),
+                self._handshake(CERTIFICATE, certificate_body(chain)),
+                self._handshake(SERVER_KEY_EXCHANGE, params + signature(chain, signed)),
                 self._handshake(SERVER_HELLO_DONE, b""),
             ]
         )
@@ -639,9 +639,9 @@ class Session:
             return
         secret = self._ephemeral.exchange(ec.ECDH(), public)
         client, server = self._randoms["client"], self._randoms["server"]
-        self._master = _PRF.compute_master_secret(secret, client, server)
+        self._master = prf.compute_master_secret(secret, client, server)
         self._setting.secrets(f"CLIENT_RANDOM {client.hex()} {self._master.hex()}\n".encode())
-        block = _PRF.derive_key_block(self._master, server, client, 40)
+        block = prf.derive_key_block(self._master, server, client, 40)
         theirs = Keys(block[:16], block[32:36]), Keys(block[16:32], block[36:40])
         self._pending = theirs if self._setting.role == "client" else theirs[::-1]
         late, self._late = self._late, []
@@ -651,7 +651,7 @@ class Session:
     def _verify_data(self, end: Role) -> bytes:
         label = f"{end} finished".encode()
         digest = hashlib.sha256(self._transcript).digest()
-        return bytes(_PRF.prf(self._master, label, digest, 12))
+        return bytes(prf.prf(self._master, label, digest, 12))
 
     def _on_finished(self, body: bytes, before: bytes) -> None:
         whole, self._transcript = self._transcript, before
@@ -746,18 +746,20 @@ def _hellos(datagram: bytes) -> Iterator[tuple[DTLSClientHello, Message, int]]:
                 yield DTLSClientHello(part.data), message, record.sequence_number
 
 
-def _point(key: ec.EllipticCurvePrivateKey) -> bytes:
+def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The public key, uncompressed (SEC 1 section 2.3.3)."""
     form = serialization.PublicFormat.UncompressedPoint
     return key.public_key().public_bytes(serialization.Encoding.X962, form)
 
 
-def _chain(certificate: Certificate | None) -> bytes:
+def certificate_body(certificate: Certificate | None) -> bytes:
+    """The body of a Certificate message, without the root."""
     chain: Sequence[Certificate] = list(certificate.chain()) if certificate else []
     body = b"".join(len(c.der).to_bytes(3, "big") + c.der for c in chain)
     return len(body).to_bytes(3, "big") + body
 
 
-def _signature(certificate: Certificate, signed: bytes) -> bytes:
+def signature(certificate: Certificate, signed: bytes) -> bytes:
     """RFC 5246 section 4.7, by an EC key; deterministic, RFC 6979."""
     key = certificate.private_key
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from ipaddress import IPv4Address
 
-from netsim import dtls12
+from netsim import dtls12, tls12
 from netsim.application import Application
 from netsim.certificates import Authority
 from netsim.dtls import Dtls, DtlsClient, DtlsServer
@@ -56,6 +56,17 @@ class Endpoints:
         """What makes DTLS peers."""
         return Dtls(self.authority, self._scenario.time, self._secrets)
 
+    def factory(self, peer: Server | Client) -> tls12.Factory:
+        """What makes the sessions of a misbehaving TLS peer."""
+        return tls12.Factory(
+            "server" if isinstance(peer, Server) else "client",
+            self._scenario.seed,
+            peer.name,
+            self.authority[peer.certificate] if peer.certificate else None,
+            peer.misbehave,
+            self._secrets,
+        )
+
     def setting(self, peer: Server | Client) -> dtls12.Setting:
         """What the sessions of a misbehaving DTLS peer share."""
         return dtls12.Setting(
@@ -100,6 +111,9 @@ class Endpoints:
         elif server.kind == "dtls":
             delay = server.handshake_delay_ms * MS
             host.udp(port, DtlsServer(self.dtls.context(server), accept, server.ignore, delay))
+        elif server.kind == "tls" and server.misbehave:
+            factory = self.factory(server)
+            host.listen(port, lambda: factory.session(*accept()))
         elif server.kind in ("https", "tls"):
             context = self.tls.context(server)
             delay = server.handshake_delay_ms * MS
@@ -162,7 +176,7 @@ class Visits:
     def _call_again_later(self) -> None:
         self._host.call_at(self._host.now + self._client.retry_ms * MS, self._call)
 
-    def _leave(self, layer: TlsLayer, record: Peer) -> None:
+    def _leave(self, layer: TlsLayer | tls12.Session, record: Peer) -> None:
         """Go in mid handshake, or later; the camera need not agree."""
         if record.opened_ns is not None and record.closed_ns is None:
             layer.abort() if self._client.end == "reset" else layer.cut()
@@ -177,6 +191,8 @@ class Visits:
         return connect
 
     def _tls(self) -> Callable[[IPv4Address, Application, Peer], None]:
+        if self._client.misbehave:
+            return self._hostile_tls()
         tls, context = self._endpoints.tls, self._endpoints.tls.context(self._client)
 
         def connect(address: IPv4Address, application: Application, record: Peer) -> None:
@@ -186,6 +202,18 @@ class Visits:
             host.connect(address, record.port, layer, host.now)
             if client.leave_ms:
                 host.call_at(host.now + client.leave_ms * MS, partial(self._leave, layer, record))
+
+        return connect
+
+    def _hostile_tls(self) -> Callable[[IPv4Address, Application, Peer], None]:
+        factory = self._endpoints.factory(self._client)
+
+        def connect(address: IPv4Address, application: Application, record: Peer) -> None:
+            session = factory.session(application, record)
+            host, client = self._host, self._client
+            host.connect(address, record.port, session, host.now)
+            if client.leave_ms:
+                host.call_at(host.now + client.leave_ms * MS, partial(self._leave, session, record))
 
         return connect
 

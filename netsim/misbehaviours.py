@@ -26,4 +26,40 @@ DTLS = {
     "huge_length": "a fragment claims that its message has 16 MiB",
     "garbage": "noise comes before each datagram",
 }
-BY_KIND = {"dtls": DTLS}
+#: for kind = "tls", done by netsim.tls12; N is the number of a message, see there
+TLS = {
+    "no": "nothing: our own endpoint as it should be",
+    "fatal_alert": "fatal_alert:N:ALERT: a fatal alert in place of message N, and then silence",
+    "warning_alert": "warning_alert:N:ALERT: a warning before message N",
+    "unexpected": "unexpected:N:TYPE: an empty handshake message of a type before message N",
+    "heartbeat": "heartbeat:N: a heartbeat request before message N",
+    "missing": "missing:N: message N is left out",
+    "twice": "twice:N: message N comes twice",
+    "fin": "fin:N: the end of the stream in place of message N",
+    "reset": "reset:N: a reset in place of message N",
+    "stall": "stall:N: silence from message N on",
+    "record_version": "records say version 7.7",
+    "hello_version": "the hello says TLS 1.0",
+    "wrong_tag": "the tags of encrypted records are wrong",
+    "wrong_tag_of_data": "the tags of records with data are wrong",
+    "wrong_finished": "the verify data of Finished is wrong",
+    "empty_records": "two records without contents come before data",
+    "empty_handshake_records": "a handshake record without contents comes before each message",
+    "tiny_records": "each byte of the handshake has its own record",
+    "small_records": "records of the handshake hold 100 bytes",
+    "oversize_record": "records of data hold 20480 bytes",
+    "duplicate_extension": "an extension of the hello comes twice",
+    "unknown_extension": "the hello has an extension that nobody asked for",
+    "bad_point": "the public key is not on the curve",
+    "bad_signature": "the signature of the key exchange is wrong",
+    "renegotiation": "another handshake is begun after the first data",
+    "half_close": "close_notify and FIN follow the first data; it goes on to read",
+    "no_close_notify": "the end comes by FIN alone",
+    "byte_by_segment": "each byte has its own segment, one a millisecond",
+    "byte_per_second": "each byte has its own segment, one a second",
+}
+ARGUMENTS = {
+    "fatal_alert": 2, "warning_alert": 2, "unexpected": 2,
+    "heartbeat": 1, "missing": 1, "twice": 1, "fin": 1, "reset": 1, "stall": 1,
+}  # fmt: skip
+BY_KIND = {"dtls": DTLS, "tls": TLS}

@@ -385,12 +385,19 @@ def _check_misbehaviour(
     scenario: Scenario, path: tuple[str, int], peer: Server | Client
 ) -> Iterator[Problem]:
     known = misbehaviours.BY_KIND.get(peer.kind, {})
-    if peer.misbehave not in known:
-        names = f"use one of {', '.join(known)}" if known else f"kind {peer.kind} has none"
-        yield Problem((*path, "misbehave"), f"{peer.misbehave!r} is unknown, {names}")
+    for wish in peer.misbehave.split():
+        name, *arguments = wish.split(":")
+        wanted = misbehaviours.ARGUMENTS.get(name, 0)
+        if name not in known:
+            names = f"use one of {', '.join(known)}" if known else f"kind {peer.kind} has none"
+            yield Problem((*path, "misbehave"), f"{wish!r} is unknown, {names}")
+        elif len(arguments) != wanted or not all(a.isdigit() and int(a) < 256 for a in arguments):
+            yield Problem((*path, "misbehave"), f"{wish!r} is incomplete, write {known[name]}")
     made = scenario.certificates.get(peer.certificate or "")
-    if peer.kind == "dtls" and made and made.key != "P-256":
-        yield Problem((*path, "certificate"), "misbehaving DTLS peers need a P-256 key")
+    if known and made and made.key != "P-256":
+        yield Problem((*path, "certificate"), "misbehaving peers need a P-256 key")
+    if peer.kind == "dtls" and len(peer.misbehave.split()) != 1:
+        yield Problem((*path, "misbehave"), "DTLS peers misbehave in one way, name one")
 
 
 def _no_certificate(name: str) -> str:

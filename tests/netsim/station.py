@@ -98,7 +98,7 @@ class SslClient(Collector):
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self.error = error
+            self.error = self.error or error  # the first tells the cause
 
 
 class Station:

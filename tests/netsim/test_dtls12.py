@@ -181,7 +181,7 @@ def test_names_and_classes_agree() -> None:
     [
         ({"misbehave": "nonsense"}, "misbehave: 'nonsense' is unknown, use one of no, wrong_c"),
         ({"misbehave": "no", "kind": "http"}, "kind http has none"),
-        ({"misbehave": "no", "certificate": "rsa"}, "need a P-256 key"),
+        ({"misbehave": "no", "certificate": "rsa"}, "misbehaving peers need a P-256 key"),
     ],
 )
 def test_bad_scenarios(keys: dict[str, str], complaint: str) -> None:

@@ -1,0 +1,621 @@
+"""Our own TLS 1.2 endpoint (RFC 5246), deterministic, and ways to misbehave.
+
+One suite, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (RFC 5289), on P-256, in both roles. What it
+sends is a list of steps, one for each message; a misbehaviour changes the steps or the bytes of
+a record. `misbehaviours.py` lists the names. The camera's certificate is recorded, not judged.
+
+    server: 0 ServerHello, 1 Certificate, 2 ServerKeyExchange, 3 ServerHelloDone,
+            4 ChangeCipherSpec, 5 Finished, 6 the first data
+    client: 0 ClientHello, 1 ClientKeyExchange, 2 ChangeCipherSpec, 3 Finished, 4 the first data
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from netsim.application import Address, Application, Stream
+from netsim.certificates import Certificate
+from netsim.dtls12 import SUITE, SUITE_NAME, certificate_body, point_of, prf, signature
+from netsim.keys import derive_key
+from netsim.peers import Peer
+from netsim.rto import MS, SECOND
+from netsim.tls_records import cipher_suites, server_name
+
+Role = Literal["client", "server"]
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
+_TLS12 = b"\x03\x03"
+_SECURE = bytes.fromhex("ff01000100")  # RFC 5746
+_GROUPS = bytes.fromhex("000a000400020017" + "000b00020100" + "000d000400020403")
+_UNKNOWN = bytes.fromhex("fafa0002abcd")  # RFC 8701 reserves such numbers
+_LARGEST = 1 << 14
+HELLO_REQUEST, CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 0, 1, 2, 11
+SERVER_KEY_EXCHANGE, CERTIFICATE_REQUEST, SERVER_HELLO_DONE = 12, 13, 14
+CLIENT_KEY_EXCHANGE, FINISHED = 16, 20
+
+
+@dataclass
+class Step:
+    """A message of ours: a record's type and what it holds."""
+
+    kind: int
+    body: bytes
+    encrypted: bool = False
+
+
+class Misbehaviour:
+    """An honest endpoint; others override what they do wrong."""
+
+    size = _LARGEST  # bytes of a record's contents, at most
+    hello_version = _TLS12
+    extra_extensions = b""  # of the hello
+    unanswered: tuple[int, ...] = ()  # message types that are taken without an answer
+
+    def __init__(self, *arguments: int) -> None:
+        self.arguments = arguments
+
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        """What is sent in place of message `number`."""
+        return [step]
+
+    def record(self, sealed: bytes, step: Step) -> bytes:
+        """The bytes of a record."""
+        return sealed
+
+    def point(self, point: bytes) -> bytes:
+        """The public key of ours."""
+        return point
+
+    def signature(self, made: bytes) -> bytes:
+        """The signature of the key exchange."""
+        return made
+
+    def closes(self, session: "Session") -> None:
+        """How the session ends."""
+        session.say_goodbye()
+        session.below.close()
+
+    def write(self, session: "Session", data: bytes) -> None:
+        """Hand bytes to TCP."""
+        session.below.write(data)
+
+
+class Before(Misbehaviour):
+    """Something in place of or before message number `arguments[0]`."""
+
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        return self.instead(step, session) if number == self.arguments[0] else [step]
+
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        return []
+
+
+class FatalAlert(Before):
+    """And nothing after it."""
+
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        session.mute = True
+        return [Step(ALERT, bytes([2, self.arguments[1]]), step.encrypted)]
+
+
+class WarningAlert(Before):
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        return [Step(ALERT, bytes([1, self.arguments[1]]), step.encrypted), step]
+
+
+class UnexpectedMessage(Before):
+    """A handshake message of the type of `arguments[1]`, without contents."""
+
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        message = bytes([self.arguments[1]]) + bytes(3)
+        return [Step(HANDSHAKE, message, step.encrypted), step]
+
+
+class Heartbeat(Before):
+    """RFC 6520, which nobody has agreed on."""
+
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        return [Step(HEARTBEAT, b"\1\0\4ping" + bytes(16), step.encrypted), step]
+
+
+class Fin(Before):
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        session.mute = True
+        session.below.close()
+        return []
+
+
+class Reset(Before):
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        session.mute = True
+        session.below.call_later(20 * MS, session.below.abort)
+        return []
+
+
+class Stall(Before):
+    """Nothing more is sent, and nothing closed."""
+
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        session.mute = True
+        return []
+
+
+class Twice(Before):
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        return [step, step]
+
+
+class RecordVersion(Misbehaviour):
+    def record(self, sealed: bytes, step: Step) -> bytes:
+        return sealed[:1] + b"\x07\x07" + sealed[3:]
+
+
+class HelloVersion(Misbehaviour):
+    hello_version = b"\x03\x01"
+
+
+class WrongTag(Misbehaviour):
+    """From the first encrypted record on."""
+
+    def record(self, sealed: bytes, step: Step) -> bytes:
+        return sealed[:-1] + bytes([sealed[-1] ^ 1]) if step.encrypted else sealed
+
+
+class WrongTagOfData(Misbehaviour):
+    def record(self, sealed: bytes, step: Step) -> bytes:
+        return sealed[:-1] + bytes([sealed[-1] ^ 1]) if step.kind == APPLICATION_DATA else sealed
+
+
+class WrongFinished(Misbehaviour):
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        if step.kind == HANDSHAKE and step.body[0] == FINISHED:
+            step = Step(HANDSHAKE, step.body[:4] + bytes(12), encrypted=True)
+        return [step]
+
+
+class EmptyRecords(Misbehaviour):
+    """Records without any contents before data, as some send them against an old attack."""
+
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        empty = Step(APPLICATION_DATA, b"", encrypted=True)
+        return [empty, empty, step] if step.kind == APPLICATION_DATA else [step]
+
+
+class EmptyHandshakeRecords(Misbehaviour):
+    """RFC 5246 section 6.2.1 forbids them."""
+
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        return [Step(HANDSHAKE, b""), step] if step.kind == HANDSHAKE else [step]
+
+
+class TinyRecords(Misbehaviour):
+    """One byte in each record of the handshake."""
+
+    size = 1
+
+
+class SmallRecords(Misbehaviour):
+    size = 100
+
+
+class OversizeRecord(Misbehaviour):
+    """A record of data that is larger than RFC 5246 section 6.2.3 allows."""
+
+    size = _LARGEST + 4096
+
+
+class DuplicateExtension(Misbehaviour):
+    extra_extensions = _SECURE + _SECURE
+
+
+class UnknownExtension(Misbehaviour):
+    extra_extensions = _UNKNOWN
+
+
+class BadPoint(Misbehaviour):
+    """Not on the curve."""
+
+    def point(self, point: bytes) -> bytes:
+        return point[:-1] + bytes([point[-1] ^ 1])
+
+
+class BadSignature(Misbehaviour):
+    def signature(self, made: bytes) -> bytes:
+        return made[:-1] + bytes([made[-1] ^ 1])
+
+
+class Renegotiation(Misbehaviour):
+    """After the first data a server asks for another handshake, a client begins one."""
+
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        if step.kind != APPLICATION_DATA:
+            return [step]
+        if session.role == "server":
+            return [step, Step(HANDSHAKE, bytes(4), encrypted=True)]
+        return [step, Step(HANDSHAKE, session.client_hello(), encrypted=True)]
+
+
+class HalfClose(Misbehaviour):
+    """close_notify and FIN after the first data; it goes on to read."""
+
+    def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
+        if step.kind == APPLICATION_DATA:
+            session.below.call_later(0, session.close)
+        return [step]
+
+
+class NoCloseNotify(Misbehaviour):
+    def closes(self, session: "Session") -> None:
+        session.below.close()
+
+
+class ByteBySegment(Misbehaviour):
+    """Each byte in a segment of its own, a millisecond after the one before."""
+
+    gap = MS
+
+    def __init__(self, *arguments: int) -> None:
+        super().__init__(*arguments)
+        self._free = 0
+
+    def write(self, session: "Session", data: bytes) -> None:
+        for byte in data:
+            self._free = max(self._free, session.now) + self.gap
+            wait = self._free - session.now
+            session.below.call_later(wait, partial(session.below.write, bytes([byte])))
+
+
+class BytePerSecond(ByteBySegment):
+    gap = SECOND
+
+
+MISBEHAVIOURS: dict[str, type[Misbehaviour]] = {
+    "no": Misbehaviour,
+    "fatal_alert": FatalAlert,
+    "warning_alert": WarningAlert,
+    "unexpected": UnexpectedMessage,
+    "heartbeat": Heartbeat,
+    "missing": Before,
+    "twice": Twice,
+    "fin": Fin,
+    "reset": Reset,
+    "stall": Stall,
+    "record_version": RecordVersion,
+    "hello_version": HelloVersion,
+    "wrong_tag": WrongTag,
+    "wrong_tag_of_data": WrongTagOfData,
+    "wrong_finished": WrongFinished,
+    "empty_records": EmptyRecords,
+    "empty_handshake_records": EmptyHandshakeRecords,
+    "tiny_records": TinyRecords,
+    "small_records": SmallRecords,
+    "oversize_record": OversizeRecord,
+    "duplicate_extension": DuplicateExtension,
+    "unknown_extension": UnknownExtension,
+    "bad_point": BadPoint,
+    "bad_signature": BadSignature,
+    "renegotiation": Renegotiation,
+    "half_close": HalfClose,
+    "no_close_notify": NoCloseNotify,
+    "byte_by_segment": ByteBySegment,
+    "byte_per_second": BytePerSecond,
+}
+
+
+def make(text: str) -> Misbehaviour:
+    """`fatal_alert:3:40` as an object."""
+    name, *arguments = text.split(":")
+    return MISBEHAVIOURS[name](*map(int, arguments))
+
+
+class Keys:
+    """AES-128-GCM of one direction, with its sequence number: RFC 5288 section 3."""
+
+    def __init__(self, key: bytes, salt: bytes) -> None:
+        self._aead, self._salt, self._sequence = AESGCM(key), salt, 0
+
+    def _next(self) -> bytes:
+        self._sequence += 1
+        return (self._sequence - 1).to_bytes(8, "big")
+
+    def seal(self, kind: int, payload: bytes) -> bytes:
+        number = self._next()
+        extra = number + bytes([kind]) + _TLS12 + len(payload).to_bytes(2, "big")
+        return number + self._aead.encrypt(self._salt + number, payload, extra)
+
+    def open(self, kind: int, payload: bytes) -> bytes:
+        size = (len(payload) - 24).to_bytes(2, "big", signed=True)
+        extra = self._next() + bytes([kind]) + _TLS12 + size
+        return self._aead.decrypt(self._salt + payload[:8], payload[8:], extra)
+
+
+class Session(Application):
+    """The application of a TCP stream, and the stream of the application behind it."""
+
+    below: Stream
+
+    def __init__(
+        self, role: Role, seed: str, certificate: Certificate | None, wrong: Misbehaviour,
+        application: Application, record: Peer, secrets: Callable[[bytes], None],
+    ) -> None:  # fmt: skip
+        self.role, self.mute = role, False
+        self._certificate, self._wrong = certificate, wrong
+        self.application, self._record, self._secrets = application, record, secrets
+        self._random = random.Random(seed).randbytes(32)
+        key = derive_key(0, seed, "P-256")
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._ephemeral = key
+        self._randoms: dict[Role, bytes] = {role: self._random}
+        self._number = 0  # of the next message of ours
+        self._transcript = b""
+        self._incoming = b""
+        self._messages = b""
+        self._master = b""
+        self._keys: tuple[Keys, Keys] | None = None  # of writing, of reading
+        self._writes = self._reads = False  # ... with the keys
+        self._ready = self._over = False
+        self._handlers: dict[int, Callable[[bytes, bytes], None]] = {
+            CLIENT_HELLO: self._on_client_hello,
+            SERVER_HELLO: self._on_server_hello,
+            CERTIFICATE: self._on_certificate,
+            SERVER_KEY_EXCHANGE: self._on_server_key_exchange,
+            SERVER_HELLO_DONE: self._on_server_hello_done,
+            CLIENT_KEY_EXCHANGE: self._on_client_key_exchange,
+            FINISHED: self._on_finished,
+        }
+
+    # As the application of TCP ----------------------------------------------------------
+
+    def opened(self, stream: Stream) -> None:
+        """A client speaks first."""
+        self.below = stream
+        self._record.opened_ns = stream.now
+        if self.role == "client":
+            self._say(self.client_hello())
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """Records from the peer."""
+        self._incoming += data
+        while len(self._incoming) >= 5 and not self._over:
+            end = 5 + int.from_bytes(self._incoming[3:5], "big")
+            if len(self._incoming) < end:
+                return
+            kind, body = self._incoming[0], self._incoming[5:end]
+            self._incoming = self._incoming[end:]
+            self._take(kind, body)
+
+    def ended(self, stream: Stream) -> None:
+        """The peer's FIN."""
+        if not self._ready:
+            self._fail("connection closed in mid handshake")
+        elif not self._over:
+            self._over = True
+            self.application.ended(self)
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        """TCP is gone."""
+        self.below = stream
+        self.application.lost(self, error)
+
+    # As the stream of the application ---------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Virtual nanoseconds."""
+        return self.below.now
+
+    @property
+    def peer(self) -> Address:
+        """Address and port of the other end."""
+        return self.below.peer
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send."""
+        if data and self._ready:
+            self._send(Step(APPLICATION_DATA, data, encrypted=True))
+
+    def close(self) -> None:
+        """Send close_notify, then FIN, unless that is what is wrong."""
+        self._wrong.closes(self)
+
+    def cut(self) -> None:
+        """Send FIN without close_notify."""
+        self.mute = True
+        self.below.close()
+
+    def abort(self) -> None:
+        """Reset the TCP connection."""
+        self.mute = True
+        self.below.abort()
+
+    def call_later(self, delay: int, function: Callable[[], None]) -> None:
+        """Call `function` in `delay` ns."""
+        self.below.call_later(delay, function)
+
+    def say_goodbye(self) -> None:
+        """Send close_notify."""
+        if self._ready and not self.mute:
+            self._put(Step(ALERT, b"\1\0", encrypted=True))
+
+    # Sending ----------------------------------------------------------------------------
+
+    def _say(self, message: bytes, *, encrypted: bool = False) -> None:
+        self._transcript += message
+        self._send(Step(HANDSHAKE, message, encrypted))
+
+    def _send(self, step: Step) -> None:
+        """A message of ours, or what is sent in its place."""
+        number, self._number = self._number, self._number + 1
+        if not self.mute:
+            for wrong in self._wrong.steps(number, step, self):
+                self._put(wrong)
+
+    def _put(self, step: Step) -> None:
+        size = self._wrong.size if step.kind in (HANDSHAKE, APPLICATION_DATA) else _LARGEST
+        if step.kind == APPLICATION_DATA:
+            size = max(size, _LARGEST)
+        for at in range(0, max(len(step.body), 1), size):
+            body = step.body[at : at + size]
+            if step.encrypted and self._keys and self._writes:
+                body = self._keys[0].seal(step.kind, body)
+            sealed = bytes([step.kind]) + _TLS12 + len(body).to_bytes(2, "big") + body
+            self._wrong.write(self, self._wrong.record(sealed, step))
+
+    def _finish(self) -> None:
+        """ChangeCipherSpec and Finished."""
+        self._send(Step(CHANGE_CIPHER_SPEC, b"\1"))
+        self._writes = True
+        self._say(_message(FINISHED, self._verify_data(self.role)), encrypted=True)
+
+    # Receiving --------------------------------------------------------------------------
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if self._reads and self._keys and kind != CHANGE_CIPHER_SPEC:
+            try:
+                body = self._keys[1].open(kind, body)
+            except (InvalidTag, OverflowError):
+                self._fail("the camera's record cannot be opened")
+                return
+        if kind == CHANGE_CIPHER_SPEC:
+            self._reads = True
+        elif kind == ALERT and len(body) == 2:
+            self._alert(body)
+        elif kind == HANDSHAKE:
+            self._messages += body
+            for message in self._whole():
+                before = self._transcript
+                self._transcript += message
+                if handler := self._handlers.get(message[0]):
+                    handler(message, before)
+        elif kind == APPLICATION_DATA and self._ready:
+            self.application.received(self, body)
+
+    def _whole(self) -> Iterator[bytes]:
+        while len(self._messages) >= 4:
+            end = 4 + int.from_bytes(self._messages[1:4], "big")
+            if len(self._messages) < end:
+                return
+            message, self._messages = self._messages[:end], self._messages[end:]
+            yield message
+
+    def _alert(self, body: bytes) -> None:
+        if body == b"\1\0":
+            self._record.close_notify = True
+            self._over = True
+            self.application.ended(self)
+        elif body[0] == 2:
+            self._fail(f"alert {body[1]}")
+
+    def _fail(self, error: str) -> None:
+        self._record.error = self._record.error or error
+        self._over = True
+        if not self.mute:
+            self.below.close()
+
+    # The handshake ----------------------------------------------------------------------
+
+    def client_hello(self) -> bytes:
+        """A ClientHello of ours."""
+        extensions = _GROUPS + self._wrong.extra_extensions
+        body = self._wrong.hello_version + self._random + b"\0"
+        body += b"\0\2" + SUITE.to_bytes(2, "big") + b"\1\0"
+        return _message(CLIENT_HELLO, body + len(extensions).to_bytes(2, "big") + extensions)
+
+    def _on_client_hello(self, message: bytes, _before: bytes) -> None:
+        if self.role != "server" or self._number:
+            return
+        self._record.server_name = server_name(message) or None
+        self._record.offered = cipher_suites(message)
+        self._randoms["client"] = message[6:38]
+        chain = self._certificate
+        assert chain is not None, "a scenario's server has one"
+        extensions = _SECURE + self._wrong.extra_extensions
+        body = self._wrong.hello_version + self._random + b"\0" + SUITE.to_bytes(2, "big") + b"\0"
+        body += len(extensions).to_bytes(2, "big") + extensions
+        point = self._wrong.point(point_of(self._ephemeral))
+        params = b"\x03\x00\x17" + bytes([len(point)]) + point
+        signed = self._wrong.signature(signature(chain, message[6:38] + self._random + params))
+        self._say(_message(SERVER_HELLO, body))
+        self._say(_message(CERTIFICATE, certificate_body(chain)))
+        self._say(_message(SERVER_KEY_EXCHANGE, params + signed))
+        self._say(_message(SERVER_HELLO_DONE, b""))
+
+    def _on_server_hello(self, message: bytes, _before: bytes) -> None:
+        self._randoms["server"] = message[6:38]
+
+    def _on_certificate(self, message: bytes, _before: bytes) -> None:
+        size = int.from_bytes(message[7:10], "big")
+        self._record.certificate = message[10 : 10 + size] or None
+
+    def _on_server_key_exchange(self, message: bytes, _before: bytes) -> None:
+        self._derive(message[8 : 8 + message[7]])
+
+    def _on_server_hello_done(self, _message_: bytes, _before: bytes) -> None:
+        point = self._wrong.point(point_of(self._ephemeral))
+        self._say(_message(CLIENT_KEY_EXCHANGE, bytes([len(point)]) + point))
+        self._finish()
+
+    def _on_client_key_exchange(self, message: bytes, _before: bytes) -> None:
+        self._derive(message[5:])
+
+    def _derive(self, point: bytes) -> None:
+        try:
+            public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        except ValueError:
+            self._fail("a bad point")
+            return
+        secret = self._ephemeral.exchange(ec.ECDH(), public)
+        client, server = self._randoms["client"], self._randoms["server"]
+        self._master = prf.compute_master_secret(secret, client, server)
+        self._secrets(f"CLIENT_RANDOM {client.hex()} {self._master.hex()}\n".encode())
+        block = prf.derive_key_block(self._master, server, client, 40)
+        keys = Keys(block[:16], block[32:36]), Keys(block[16:32], block[36:40])
+        self._keys = keys if self.role == "client" else keys[::-1]
+
+    def _verify_data(self, end: Role) -> bytes:
+        digest = hashlib.sha256(self._transcript).digest()
+        return bytes(prf.prf(self._master, f"{end} finished".encode(), digest, 12))
+
+    def _on_finished(self, message: bytes, before: bytes) -> None:
+        whole, self._transcript = self._transcript, before
+        good = message[4:] == self._verify_data("client" if self.role == "server" else "server")
+        self._transcript = whole
+        if not good:
+            self._fail("the camera's Finished is wrong")
+            return
+        if self.role == "server":
+            self._finish()
+        self._ready = True
+        self._record.secured_ns, self._record.version = self.now, "TLSv1.2"
+        self._record.cipher = SUITE_NAME
+        self.application.opened(self)
+
+
+class Factory:
+    """Makes the sessions of one peer, each with the next of its misbehaviours."""
+
+    def __init__(
+        self, role: Role, seed: int, name: str, certificate: Certificate | None,
+        misbehaviours: str, secrets: Callable[[bytes], None],
+    ) -> None:  # fmt: skip
+        self._fixed: tuple[Any, ...] = role, certificate, secrets
+        self._label, self._names = f"tls12/{seed}/{role}/{name}", misbehaviours.split()
+        self._made = 0
+
+    def session(self, application: Application, record: Peer) -> Session:
+        """Another session, for an application."""
+        role, certificate, secrets = self._fixed
+        wrong = make(self._names[self._made % len(self._names)])
+        self._made += 1
+        label = f"{self._label}/{self._made}"
+        return Session(role, label, certificate, wrong, application, record, secrets)
+
+
+def _message(msgtype: int, body: bytes) -> bytes:
+    return bytes([msgtype]) + len(body).to_bytes(3, "big") + body

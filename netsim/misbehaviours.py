@@ -29,7 +29,7 @@ DTLS = {
 #: for kind = "tls", done by netsim.tls12; N is the number of a message, see there
 TLS = {
     "no": "nothing: our own endpoint as it should be",
-    "fatal_alert": "fatal_alert:N:ALERT: a fatal alert in place of message N, and then silence",
+    "fatal_alert": "fatal_alert:N:ALERT: a fatal alert in place of message N, and the end",
     "warning_alert": "warning_alert:N:ALERT: a warning before message N",
     "unexpected": "unexpected:N:TYPE: an empty handshake message of a type before message N",
     "heartbeat": "heartbeat:N: a heartbeat request before message N",

@@ -97,10 +97,11 @@ class Before(Misbehaviour):
 
 
 class FatalAlert(Before):
-    """And nothing after it."""
+    """And then the end of the stream (RFC 5246 section 7.2.2)."""
 
     def instead(self, step: Step, session: "Session") -> list[Step]:
         session.mute = True
+        session.below.call_later(0, session.below.close)
         return [Step(ALERT, bytes([2, self.arguments[1]]), step.encrypted)]
 
 
@@ -341,11 +342,13 @@ class Session(Application):
     below: Stream
 
     def __init__(
-        self, role: Role, seed: str, certificate: Certificate | None, wrong: Misbehaviour,
+        self, role: Role, seed: str, certificate: Certificate | None,
+        choose: Callable[[], Misbehaviour],
         application: Application, record: Peer, secrets: Callable[[bytes], None],
     ) -> None:  # fmt: skip
         self.role, self.mute = role, False
-        self._certificate, self._wrong = certificate, wrong
+        self._certificate, self._choose = certificate, choose
+        self._wrong = Misbehaviour()  # until it is opened
         self.application, self._record, self._secrets = application, record, secrets
         self._random = random.Random(seed).randbytes(32)
         key = derive_key(0, seed, "P-256")
@@ -376,6 +379,7 @@ class Session(Application):
         """A client speaks first."""
         self.below = stream
         self._record.opened_ns = stream.now
+        self._wrong = self._choose()
         if self.role == "client":
             self._say(self.client_hello())
 
@@ -606,15 +610,19 @@ class Factory:
     ) -> None:  # fmt: skip
         self._fixed: tuple[Any, ...] = role, certificate, secrets
         self._label, self._names = f"tls12/{seed}/{role}/{name}", misbehaviours.split()
-        self._made = 0
+        self._made = self._opened = 0
 
     def session(self, application: Application, record: Peer) -> Session:
         """Another session, for an application."""
         role, certificate, secrets = self._fixed
-        wrong = make(self._names[self._made % len(self._names)])
         self._made += 1
         label = f"{self._label}/{self._made}"
-        return Session(role, label, certificate, wrong, application, record, secrets)
+        return Session(role, label, certificate, self._next, application, record, secrets)
+
+    def _next(self) -> Misbehaviour:
+        """At each connection that is opened: calls that nobody answers do not count."""
+        self._opened += 1
+        return make(self._names[(self._opened - 1) % len(self._names)])
 
 
 def _message(msgtype: int, body: bytes) -> bytes:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, read_scr
 from omvsim.worker import slug
 
 EXAMPLES = ROOT / "firmware/examples"
+HOSTILE = ROOT / "robot/hostile/camera"
+PATIENT = 5000  # virtual seconds, for a peer that sends a byte a second
 PATIENCE = 120 * SECOND  # virtual, for a client's visits
 SETTLE = SECOND // 5  # virtual, for what is still on the cable when a script ends
 CLIENT = {"name": "client", "address": "192.168.1.20", "port": 8443, "start_ms": 0, "retry_ms": 100}
@@ -339,6 +342,42 @@ class robotlib:
         self._peer = self._visits[-1] if self._visits else None
 
     @keyword
+    def camera_meets_servers(self, outcome: str, *wishes: str) -> None:
+        """The camera connects to a server that misbehaves, again and again, and each time comes
+        to this. In a wish, 0-3 and 10,20 stand for several; hostile/camera/connections.py
+        tells what each came to."""
+        expanded = [wish for text in wishes for wish in _expanded(text)]
+        name = f"server{len(self.testbed.scenario.servers)}.example"
+        self.network_has_server(
+            "tls", name, port=9443, certificate="example", greeting="hello ",
+            misbehave=" ".join(expanded),
+        )  # fmt: skip
+        self.camera_runs(str(HOSTILE / "connections.py"), PATIENT, server=name, count=len(expanded))
+        self._outcomes_should_be(outcome, expanded)
+
+    @keyword
+    def camera_meets_clients(self, outcome: str, *wishes: str) -> None:
+        """The same for clients that come to the camera's server, hostile/camera/visits.py."""
+        expanded = [wish for text in wishes for wish in _expanded(text)]
+        self.camera_starts(str(HOSTILE / "visits.py"), count=len(expanded))
+        number = len(self.testbed.scenario.clients)
+        self.client_calls_camera(
+            name=f"client{number}", address=f"192.168.1.{20 + number}", send="ping",
+            hold_ms=8000, leave_ms=4_000_000, count=len(expanded), misbehave=" ".join(expanded),
+            retry_ms=50,
+        )  # fmt: skip
+        self.camera_finishes(PATIENT)
+        self._outcomes_should_be(outcome, expanded)
+
+    def _outcomes_should_be(self, outcome: str, wishes: list[str]) -> None:
+        self.camera_should_not_raise()
+        told = [line.partition(" ")[2] for line in self._text.splitlines()]
+        pairs = zip(wishes, told, strict=True)
+        wrong = [f"{wish}: {got}" for wish, got in pairs if not got.startswith(outcome)]
+        if wrong:
+            raise AssertionError(f"not {outcome!r}, but:\n" + "\n".join(wrong))
+
+    @keyword
     def peer_is(self, name: str, number: int = -1) -> None:
         """The keywords that follow look at this server's or client's connection: the last, or
         the one of that number, from 1 on."""
@@ -519,6 +558,18 @@ def _variable(name: str) -> Any:
         return BuiltIn().get_variable_value(f"${{{name}}}")
     except RobotNotRunningError:
         return None
+
+
+def _expanded(wish: str) -> list[str]:
+    """`alert:0-2:40,80` is six wishes."""
+    parts: list[list[str]] = []
+    for part in wish.split(":"):
+        choices: list[str] = []
+        for piece in part.split(","):
+            first, dash, last = piece.partition("-")
+            choices += map(str, range(int(first), int(last) + 1)) if dash else [piece]
+        parts.append(choices)
+    return [":".join(chosen) for chosen in product(*parts)]
 
 
 def _bytes(text: str) -> bytes:

@@ -1,0 +1,94 @@
+*** Settings ***
+Documentation    TLS clients that break the protocol (RFC 5246), and a camera that is the server, with a time-out of 5 seconds. After each, a good client is served. For the numbers see tls_servers.robot.
+Resource         ../camera.resource
+Test Setup       Start The Camera
+Test Teardown    Run Keywords    A Good Client Is Served    AND    Stop Camera
+Test Tags        hostile-tls
+Test Template    Camera Meets Clients
+
+
+*** Test Cases ***
+A Client That Behaves    got b'ping'    no
+
+Fatal Alerts Of Every Kind Instead Of A ClientHello
+    raised OSError -30592    fatal_alert:0:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
+
+Fatal Alerts In Every Other State
+    raised OSError -30592    fatal_alert:1-4:10,40,80
+
+Unexpected Messages In Every State
+    raised OSError -30464    unexpected:0:0,2,4,11-16,20,99
+    raised OSError -30464    unexpected:1:0,1,2,11,14,20
+    raised OSError -30464    unexpected:2:0,1,16,20
+    raised OSError -30464    unexpected:3,4:0,2,16
+
+A Second ClientHello Afterwards
+    [Documentation]    The camera knows no renegotiation, and goes on.
+    got b'ping'    unexpected:4:1    renegotiation
+
+Messages That Are Missing
+    raised OSError -30464    missing:1,2
+    raised OSError 110    missing:0,3
+    raised OSError -110    missing:4
+
+Messages That Come Twice
+    raised OSError -30464    twice:0,1,3
+    raised OSError -29056    twice:2
+
+The End Of The Stream In Every State
+    raised OSError -29312    fin:1-3
+
+The End Of The Stream At Once
+    [Documentation]    It comes before accept(), which forgets it; the time-out ends the handshake.
+    raised OSError 110    fin:0
+
+The End Of The Stream Instead Of Data
+    got b''    fin:4
+
+A Reset In Every State
+    raised OSError 104    reset:0-3
+    raised OSError -104    reset:4
+
+Silence In Every State
+    raised OSError 110    stall:0-3
+    raised OSError -110    stall:4
+
+A Heartbeat In Every State
+    raised OSError -29184    heartbeat:0-4
+
+A Wrong Version
+    raised OSError -29184    record_version
+    raised OSError -28288    hello_version
+
+Forged Records
+    raised OSError -29056    wrong_tag    wrong_tag_of_data
+
+A Wrong Finished
+    raised OSError -28160    wrong_finished
+
+A Key That Is No Point Of The Curve
+    raised OSError -29440    bad_point
+
+Records Without Contents In The Handshake
+    raised OSError -29184    empty_handshake_records
+
+Records Without Contents Before Data
+    [Documentation]    They are allowed; after two of them read() takes the stream for ended.
+    got b''    empty_records
+
+Records Of One Byte
+    [Documentation]    They are allowed; Mbed TLS does not put a message's head together.
+    raised OSError -29184    tiny_records
+
+Records Of A Hundred Bytes    got b'ping'    small_records
+Extensions Unknown And Twice    got b'ping'    unknown_extension    duplicate_extension
+Each Byte In A Segment Of Its Own    got b'ping'    byte_by_segment
+
+A Byte A Second
+    [Documentation]    Each byte comes before the time-out, so the handshake goes on and on.
+    got b'ping'    byte_per_second
+
+
+*** Keywords ***
+A Good Client Is Served
+    Camera Meets Clients    got b'ping'    no

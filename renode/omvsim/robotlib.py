@@ -363,7 +363,7 @@ class robotlib:
         number = len(self.testbed.scenario.clients)
         self.client_calls_camera(
             name=f"client{number}", address=f"192.168.1.{20 + number}", send="ping",
-            hold_ms=8000, leave_ms=4_000_000, count=len(expanded), misbehave=" ".join(expanded),
+            hold_ms=60_000, leave_ms=4_000_000, count=len(expanded), misbehave=" ".join(expanded),
             retry_ms=50,
         )  # fmt: skip
         self.camera_finishes(PATIENT)

@@ -16,7 +16,7 @@ Fatal Alerts Of Every Kind Instead Of A ClientHello
 Fatal Alerts In Every Other State
     raised OSError -30592    fatal_alert:1-4:10,40,80
 
-Unexpected Messages In Every State
+Unexpected Messages In Every State, From A Client
     raised OSError -30464    unexpected:0:0,2,4,11-16,20,99
     raised OSError -30464    unexpected:1:0,1,2,11,14,20
     raised OSError -30464    unexpected:2:0,1,16,20
@@ -26,65 +26,65 @@ A Second ClientHello Afterwards
     [Documentation]    The camera knows no renegotiation, and goes on.
     got b'ping'    unexpected:4:1    renegotiation
 
-Messages That Are Missing
+Messages That Are Missing, From A Client
     raised OSError -30464    missing:1,2
     raised OSError 110    missing:0,3
     raised OSError -110    missing:4
 
-Messages That Come Twice
+Messages That Come Twice, From A Client
     raised OSError -30464    twice:0,1,3
     raised OSError -29056    twice:2
 
-The End Of The Stream In Every State
+The End Of The Stream In Every State, From A Client
     raised OSError -29312    fin:1-3
 
 The End Of The Stream At Once
     [Documentation]    It comes before accept(), which forgets it; the time-out ends the handshake.
     raised OSError 110    fin:0
 
-The End Of The Stream Instead Of Data
+The End Of The Stream Instead Of Data, From A Client
     got b''    fin:4
 
-A Reset In Every State
+A Reset In Every State, From A Client
     raised OSError 104    reset:0-3
     raised OSError -104    reset:4
 
-Silence In Every State
+Silence In Every State, From A Client
     raised OSError 110    stall:0-3
     raised OSError -110    stall:4
 
-A Heartbeat In Every State
+A Heartbeat In Every State, From A Client
     raised OSError -29184    heartbeat:0-4
 
-A Wrong Version
+A Wrong Version, From A Client
     raised OSError -29184    record_version
     raised OSError -28288    hello_version
 
-Forged Records
+Forged Records, From A Client
     raised OSError -29056    wrong_tag    wrong_tag_of_data
 
-A Wrong Finished
+A Wrong Finished, From A Client
     raised OSError -28160    wrong_finished
 
-A Key That Is No Point Of The Curve
+A Key That Is No Point Of The Curve, From A Client
     raised OSError -29440    bad_point
 
-Records Without Contents In The Handshake
+Records Without Contents In The Handshake, From A Client
     raised OSError -29184    empty_handshake_records
 
-Records Without Contents Before Data
+Records Without Contents Before Data, From A Client
     [Documentation]    They are allowed; after two of them read() takes the stream for ended.
     got b''    empty_records
 
-Records Of One Byte
+Records Of One Byte, From A Client
     [Documentation]    They are allowed; Mbed TLS does not put a message's head together.
     raised OSError -29184    tiny_records
 
-Records Of A Hundred Bytes    got b'ping'    small_records
+Records Of A Hundred Bytes, From A Client    got b'ping'    small_records
 Extensions Unknown And Twice    got b'ping'    unknown_extension    duplicate_extension
-Each Byte In A Segment Of Its Own    got b'ping'    byte_by_segment
+Each Byte In A Segment Of Its Own, From A Client    got b'ping'    byte_by_segment
 
-A Byte A Second
+A Byte A Second, From A Client
     [Documentation]    Each byte comes before the time-out, so the handshake goes on and on.
     got b'ping'    byte_per_second
 

@@ -8,7 +8,7 @@ Test Template    The Server Greets A Client With
 
 
 *** Test Cases ***
-A Client That Behaves    no
+A DTLS Client That Behaves    no
 A Client Whose Flights Are Lost    lost_flight
 A Client Whose First Datagrams Are Lost    lost_datagram
 A Client Whose Flights Come In Reverse    reversed_flight

@@ -1,7 +1,7 @@
 """The certificate authority of a scenario: the same seed gives the same bytes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,6 +26,7 @@ class Certificate:
     x509: x509.Certificate
     key: PrivateKey | None
     issuer: "Certificate | None" = None
+    others: "tuple[Certificate, ...] | None" = None  # sent after it instead of its issuers
 
     @cached_property
     def der(self) -> bytes:
@@ -68,6 +69,9 @@ class Certificate:
     def chain(self) -> "Iterator[Certificate]":
         """This certificate and its intermediates, without the root unless it is that."""
         yield self
+        if self.others is not None:
+            yield from self.others
+            return
         issuer = self.issuer
         while issuer and issuer.issuer:
             yield issuer
@@ -115,7 +119,10 @@ class Authority:
         key = derive_key(seed, f"key/{name}", options.key)
         issuer = self[options.issuer] if options.issuer else None
         serial = int.from_bytes(derive_bytes(seed, f"serial/{name}", 8), "big") >> 1 | 1
-        return issue(options, options.common_name or name, key, serial, issuer)
+        signer = self[options.signed_by].key if options.signed_by else None
+        made = issue(options, options.common_name or name, key, serial, issuer, signer)
+        others = None if options.chain is None else tuple(self[other] for other in options.chain)
+        return replace(made, others=others)
 
 
 def issue(
@@ -124,9 +131,11 @@ def issue(
     key: PrivateKey,
     serial: int,
     issuer: Certificate | None = None,
+    signer: PrivateKey | None = None,
 ) -> Certificate:
-    """The certificate of a key, signed by its issuer or, without one, by the key itself."""
-    signer = issuer.key if issuer else key
+    """The certificate of a key, signed by its issuer or, without one, by the key itself; or by
+    `signer`, which makes it a forgery."""
+    signer = signer or (issuer.key if issuer else key)
     if signer is None:
         raise ValueError(f"issuer {options.issuer} has no key, add key_file to it")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -188,6 +197,8 @@ def _extensions(
         yield x509.ExtendedKeyUsage(usages), False
     yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
     yield x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
+    if options.permitted:
+        yield x509.NameConstraints([x509.DNSName(n) for n in options.permitted], None), True
     if options.names:
         yield x509.SubjectAlternativeName([_general_name(n) for n in options.names]), False
 

@@ -19,7 +19,7 @@ from netsim.toml_lines import key_lines, line_of
 
 Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
 ClientKind = Literal["tls", "dtls", "tcp"]
-KeyKind = Literal["P-256", "P-384", "RSA-2048", "RSA-4096", "Ed25519"]
+KeyKind = Literal["P-256", "P-384", "RSA-1024", "RSA-2048", "RSA-4096", "Ed25519"]
 Version = Literal["TLSv1.2", "TLSv1.3"]
 End = Literal["notify", "fin", "reset"]
 Direction = Literal["both", "to_camera", "from_camera"]
@@ -93,6 +93,9 @@ class CertificateOptions:
     not_before: datetime = datetime(2020, 1, 1, tzinfo=UTC)
     not_after: datetime = datetime(2049, 12, 31, tzinfo=UTC)
     key: KeyKind = "P-256"
+    chain: tuple[str, ...] | None = None
+    signed_by: str | None = None
+    permitted: tuple[str, ...] = ()
     file: str | None = None
     key_file: str | None = None
 
@@ -427,6 +430,9 @@ def _check_certificate(
                 (*path, key),
                 f"there is no certificate file {file}, paths start at the scenario's folder",
             )
+    for other in (*(options.chain or ()), *filter(None, [options.signed_by])):
+        if other not in scenario.certificates or other == name:
+            yield Problem(path, f"chain, signed_by: {_no_certificate(other)}")
     if options.not_after <= options.not_before:
         yield Problem((*path, "not_after"), "lies before not_before, swap them")
     seen, issuer = {name}, options.issuer

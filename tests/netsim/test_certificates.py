@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -120,3 +121,38 @@ def test_files_are_used_as_they_are(tmp_path: Path) -> None:
     leaf = x509.load_pem_x509_certificate(files["c.pem"])
     leaf.verify_directly_issued_by(made["root"].x509)
     assert files["d.txt"] == b"hi"
+
+
+def test_chains_as_they_are_sent() -> None:
+    world = netsim.scenario.loads(
+        '[certificates.root]\nca = true\n[certificates.one]\nca = true\nissuer = "root"\n'
+        '[certificates.two]\nca = true\nissuer = "one"\n'
+        '[certificates.leaf]\nissuer = "two"\n'
+        '[certificates.odd]\nissuer = "two"\nchain = ["one", "two"]\n'
+        '[certificates.alone]\nissuer = "two"\nchain = []\n'
+    )
+    made = Authority(world)
+    assert [c.der for c in made["leaf"].chain()] == [made[n].der for n in ("leaf", "two", "one")]
+    assert [c.der for c in made["odd"].chain()] == [made[n].der for n in ("odd", "one", "two")]
+    assert [c.der for c in made["alone"].chain()] == [made["alone"].der]
+
+
+def test_a_forgery_and_its_constraints() -> None:
+    world = netsim.scenario.loads(
+        '[certificates.root]\nca = true\npermitted = ["a.example"]\n'
+        "[certificates.thief]\nca = true\n"
+        '[certificates.good]\nissuer = "root"\nkey = "RSA-1024"\n'
+        '[certificates.forged]\nissuer = "root"\nsigned_by = "thief"\n'
+    )
+    made = Authority(world)
+    made["good"].x509.verify_directly_issued_by(made["root"].x509)
+    with pytest.raises(InvalidSignature):
+        made["forged"].x509.verify_directly_issued_by(made["root"].x509)
+    constraints = made["root"].x509.extensions.get_extension_for_class(x509.NameConstraints)
+    assert [n.value for n in constraints.value.permitted_subtrees or []] == ["a.example"]
+    assert made["good"].private_key.key_size == 1024
+
+
+def test_chains_of_unknown_certificates() -> None:
+    with pytest.raises(netsim.ScenarioError, match="no certificate is called x"):
+        netsim.scenario.loads('[certificates.a]\nchain = ["x"]\n')

@@ -56,6 +56,7 @@ class TcpStream:
         self.peer: Address = (peer, connection.remote_port)
         self.opened = False
         self.ended = False
+        self.paused = False  # data stays with TCP, whose window closes
 
     @property
     def now(self) -> int:
@@ -71,6 +72,16 @@ class TcpStream:
         """Half-close: a FIN follows the data."""
         self._host.wake()
         self.connection.close()
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the peer has not acknowledged."""
+        return self.connection.queued
+
+    def resume(self) -> None:
+        """Take data again."""
+        self.paused = False
+        self._host.wake()
 
     cut = close  # TCP says farewell by its FIN
 
@@ -257,9 +268,9 @@ class Host:
         if up and not stream.opened:
             stream.opened = True
             application.opened(stream)
-        if data := connection.read():
+        if not stream.paused and (data := connection.read()):
             application.received(stream, data)
-        if connection.eof and not stream.ended:
+        if connection.eof and not stream.ended and not connection.unread:
             stream.ended = True
             application.ended(stream)
 
@@ -272,6 +283,8 @@ class Host:
             heapq.heappop(self._timers)[2]()
         self._due = False
         for key, (stream, application) in list(self._streams.items()):
+            if stream.connection.unread and not stream.paused:
+                self._tell(stream, application)
             for segment in stream.connection.poll(self.now):
                 self._send_segment(key[0], segment)
             if stream.connection.state is State.CLOSED:

@@ -150,17 +150,24 @@ class Network:
 
     def _host_of(self, peer: Server | Client) -> Host:
         """The host with the peer's address; a new one if there is none yet."""
-        options = self.scenario.network
         host = next((h for h in self.hosts.values() if h.address == peer.address), None)
-        if host is None:
-            name = f"{peer.name} at {peer.address}" if peer.name in self.hosts else peer.name
-            host = Host(name, peer.address, self.scenario.seed)
-            self._names[host.address] = name
-            if host.address in options.subnet:
-                self._plug_in([host])
-            else:
-                self._ports[GATEWAY].attach(host)
-        self.hosts[host.name] = host
+        return host or self._new_host(peer.name, peer.address)
+
+    def attach(self, name: str, address: IPv4Address) -> Host:
+        """Another host, which DNS knows; what runs on it is the caller's business."""
+        self._dns.add(name, address)
+        return self._new_host(name, address)
+
+    def _new_host(self, name: str, address: IPv4Address) -> Host:
+        name = f"{name} at {address}" if name in self.hosts else name
+        host = Host(name, address, self.scenario.seed)
+        host.now = self._now
+        self._names[address] = name
+        if address in self.scenario.network.subnet:
+            self._plug_in([host])
+        else:
+            self._ports[GATEWAY].attach(host)
+        self.hosts[name] = host
         return host
 
     def set_link(self, up: bool, now: int) -> None:

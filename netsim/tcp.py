@@ -147,6 +147,11 @@ class Connection:
         return data
 
     @property
+    def queued(self) -> int:
+        """Bytes that the peer has not acknowledged."""
+        return len(self._data)
+
+    @property
     def unread(self) -> int:
         """Bytes that have arrived and that nobody has read."""
         return len(self._unread)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import re
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from omvsim import image, paced
+from omvsim import bridge, image, paced
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
@@ -131,7 +132,8 @@ def run(options: argparse.Namespace) -> int:
         ) as testbed:  # fmt: skip
             testbed.waiting = lambda: progress.tick(testbed)
             testbed.boot()
-            testbed.run(options.script, options.time_limit, printed)
+            with bridged(testbed, options):
+                testbed.run(options.script, options.time_limit, printed)
     except ScriptError as error:
         progress.clear()
         print(str(error).rstrip(), file=sys.stderr)
@@ -166,7 +168,21 @@ def repl(options: argparse.Namespace) -> int:
         testbed.waiting = options.interrupt.check
         testbed.boot()
         testbed.friendly()
-        return paced.serve(testbed, options.pty)
+        with bridged(testbed, options):
+            return paced.serve(testbed, options.pty)
+
+
+@contextlib.contextmanager
+def bridged(testbed: Testbed, options: argparse.Namespace) -> Iterator[None]:
+    """With the sockets that --forward and --reach ask for, if they do."""
+    if not options.forward and not options.reach:
+        yield
+        return
+    made = bridge.Bridge(testbed, options.forward, options.reach)
+    try:
+        yield
+    finally:
+        made.close()
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
@@ -188,6 +204,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
     )  # fmt: skip
     common.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
+    bridge.add_options(common)
 
     command = commands.add_parser(
         "run", parents=[common], help="run a script on the camera",
@@ -198,6 +215,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
               omvsim run firmware/examples/tls_client.py
               omvsim run --scenario expired --out evidence firmware/examples/tls_client.py
               omvsim run --firmware build/mine/openmv_h7.elf --time-limit 2m soak.py
+              omvsim run --forward 8443:8443 --time-limit 10m firmware/examples/tls_server.py
+              omvsim run --reach broker.lan=127.0.0.1:8883 mqtt.py
 
             """) + EXIT_CODES,
     )  # fmt: skip

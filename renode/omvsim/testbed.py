@@ -122,6 +122,7 @@ class Testbed:
         self.console = bytearray()
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
+        self.stride = STRIDE
         self._result = Result(
             script=script,
             image=images.display(self.image.path),
@@ -227,7 +228,7 @@ class Testbed:
         while not condition():
             if self.engine.now >= end:
                 raise TimeLimit(f"{what} did not come within {limit / SECOND:g} s of virtual time")
-            self.step(min(end, self.engine.now + STRIDE))
+            self.step(min(end, self.engine.now + self.stride))
             self.waiting()
 
     def run_for(self, nanoseconds: int) -> None:

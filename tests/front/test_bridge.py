@@ -1,0 +1,181 @@
+"""--forward and --reach: programs of this computer and the camera, through real sockets."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Run, Start
+
+from netsim.certificates import Authority
+from netsim.scenario import loads
+
+WORLD = """
+[camera.files]
+"server.der" = { certificate = "server" }
+"server.key" = { key = "server" }
+"ca.der" = { certificate = "server" }
+[certificates.server]
+names = ["real.lan", "dtls.example.com"]
+"""
+ECHO = """
+import socket, ssl
+sock = socket.socket()
+sock.connect(socket.getaddrinfo("real.lan", {port})[0][-1])
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+ctx.verify_mode = {verify}
+ctx.load_verify_locations(cafile="ca.der")
+s = ctx.wrap_socket(sock, server_hostname="real.lan")
+piece = bytes(range(256)) * 16
+for _ in range({pieces}):
+    s.write(piece)
+    assert s.read(len(piece)) == piece
+print("echoed", {pieces} * len(piece))
+s.close()
+"""
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    path = tmp_path / "world.toml"
+    path.write_text(WORLD)
+    made = Authority(loads(WORLD))["server"]
+    (tmp_path / "server.pem").write_bytes(made.key_pem + made.pem)
+    return path
+
+
+@pytest.fixture
+def served(start: Start, world: Path, image: Path) -> Iterator[Callable[..., int]]:
+    """served(example, camera_port) is a port here that leads to the example's."""
+
+    def run(example: str, camera_port: int, udp: str = "") -> int:
+        port = free_port(socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        start(
+            "run", "--scenario", world, "--forward", f"{port}:{camera_port}{udp}",
+            "--time-limit", "10m", "--out", world.parent / "run",
+            ROOT / "firmware/examples" / example,
+        )  # fmt: skip
+        return port
+
+    yield run
+
+
+def until_it_listens(attempt: Callable[[], str], wanted: str) -> str:
+    """The camera needs a moment until its script runs."""
+    told = ""
+    for _ in range(40):
+        if wanted in (told := attempt()):
+            break
+        time.sleep(0.25)
+    return told
+
+
+def test_curl_and_s_client_reach_the_cameras_server(served: Callable[..., int]) -> None:
+    port = served("tls_server.py", 8443)
+
+    def s_client() -> str:
+        done = subprocess.run(
+            ["openssl", "s_client", "-quiet", "-ign_eof", "-connect", f"127.0.0.1:{port}"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        return done.stdout
+
+    for _ in range(3):
+        assert until_it_listens(s_client, "hello") == "hello\n"
+    if curl := shutil.which("curl"):
+        done = subprocess.run(
+            [curl, "-sk", "--http0.9", f"https://127.0.0.1:{port}/"],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert done.stdout == "hello\n", "the greeting is no HTTP, but all that there is"
+
+
+def test_dtls_reaches_the_cameras_server(served: Callable[..., int]) -> None:
+    port = served("dtls_server.py", 5684, "/udp")
+
+    def s_client() -> str:
+        program = subprocess.Popen(
+            ["openssl", "s_client", "-dtls1_2", "-quiet", "-connect", f"127.0.0.1:{port}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            return program.communicate(timeout=4)[0]
+        except subprocess.TimeoutExpired:
+            program.kill()
+            return program.communicate()[0]
+
+    assert "hello" in until_it_listens(s_client, "hello")
+
+
+def echo_server(world: Path, listener: socket.socket) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(world.with_name("server.pem"))
+    accepted, _ = listener.accept()
+    with context.wrap_socket(accepted, server_side=True) as stream:
+        while data := stream.recv(65536):
+            stream.sendall(data)
+
+
+@pytest.mark.parametrize("pieces", [1, 64])
+def test_the_camera_reaches_a_server_here(
+    pieces: int, omvsim: Run, world: Path, tmp_path: Path, image: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=echo_server, args=(world, listener), daemon=True)
+        thread.start()
+        script = tmp_path / "echo.py"
+        script.write_text(ECHO.format(port=port, verify=0, pieces=pieces))
+        done = omvsim(
+            "run", "--scenario", world, "--reach", f"real.lan=127.0.0.1:{port}",
+            "--time-limit", "1m", "--out", tmp_path / "run", script,
+        )  # fmt: skip
+        thread.join(10)
+    assert done.stdout == f"echoed {pieces * 4096}\n", done.stderr
+    assert done.returncode == 0
+
+
+def test_nobody_there_is_a_refused_connection(omvsim: Run, world: Path, tmp_path: Path) -> None:
+    script = tmp_path / "echo.py"
+    port = free_port()
+    script.write_text(ECHO.format(port=port, verify=0, pieces=1))
+    done = omvsim(
+        "run", "--scenario", world, "--reach", f"real.lan=127.0.0.1:{port}", "--out",
+        tmp_path / "run", script,
+    )  # fmt: skip
+    assert done.returncode == 1 and "OSError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--forward", "8443"], "'8443' is no forwarding: write 8443:443"),
+        (["--forward", "99999:1"], "is no forwarding"),
+        (["--reach", "real.lan"], "'real.lan' reaches nothing: write broker.lan=127.0.0.1:8883"),
+        (["--reach", "a=nowhere.invalid:1"], "--reach a: nowhere.invalid: "),
+    ],
+)
+def test_bad_input(
+    arguments: list[str], complaint: str, omvsim: Run, example: Path, tmp_path: Path, image: Path
+) -> None:
+    done = omvsim("run", *arguments, "--out", tmp_path / "run", example)
+    assert done.returncode == 2 and complaint in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_occupied_port(omvsim: Run, example: Path, tmp_path: Path, image: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = omvsim("run", "--forward", f"{port}:443", "--out", tmp_path / "run", example)
+    assert done.returncode == 2
+    assert f"--forward 127.0.0.1:{port}: Address already in use: choose another" in done.stderr

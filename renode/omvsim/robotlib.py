@@ -226,7 +226,7 @@ class robotlib:
         """Run `omvsim certs`; the DER files go to the camera, and the network knows the
         certificates as made_ca, made_server and made_client."""
         folder = self._folder / "certs"
-        self._on_the_host("certs", "--out", str(folder), *arguments)
+        self._on_the_host("certs", "--force", "--out", str(folder), *arguments)
         for file in sorted(folder.iterdir()):
             if file.suffix in (".der", ".key"):
                 self.testbed.put(file.name, file.read_bytes())
@@ -239,7 +239,7 @@ class robotlib:
     @keyword
     def omvsim_certs_converts(self, pem: str) -> None:
         """Run `omvsim certs --to-der`; what it makes goes to the camera."""
-        self._on_the_host("certs", "--to-der", pem)
+        self._on_the_host("certs", "--force", "--to-der", pem)
         der = Path(pem).with_suffix(".der")
         self.testbed.put(der.name, der.read_bytes())
 

@@ -14,7 +14,7 @@ from netsim.events import Event, Observer
 from netsim.faults import FROM_CAMERA, TO_CAMERA, Faults
 from netsim.host import Host, Ping
 from netsim.peers import Peer
-from netsim.port import earliest
+from netsim.port import Port, earliest
 from netsim.rules import Function, FunctionStage, RuleStage
 from netsim.scenario import Client, Scenario, Server
 from netsim.switch import LONGEST, Cable, Switch
@@ -37,6 +37,7 @@ class Network:
         self.scenario = scenario
         self.events: list[Event] = []
         self.on_event: Callable[[Event], None] | None = None
+        self.on_frame: Callable[[bytes, int], None] | None = None  # at the camera's end
         self._now = 0
         self._link = scenario.camera.link
         self._address: IPv4Address | None = None  # that the camera has used last
@@ -44,7 +45,7 @@ class Network:
         self._to_camera: list[bytes] = []
         self._switch = Switch(cable)
         self._switch.attach(CAMERA)
-        self._ports: dict[str, Interface] = {}
+        self._ports: dict[str, Port] = {}
         self.hosts = self._build_hosts()
         self._dhcp = dhcp.DhcpServer(scenario.dhcp, options.subnet)
         servers = {server.name: server.address for server in scenario.servers}
@@ -79,6 +80,8 @@ class Network:
         if not self.link:
             return
         self._observer.frame(frame, self._now, from_camera=True)
+        if self.on_frame:
+            self.on_frame(frame, self._now)
         if self._capture:
             self._capture.sent(frame, self._now)
         self._faults.lines[FROM_CAMERA].receive(frame, self._now)
@@ -166,7 +169,7 @@ class Network:
         if address in self.scenario.network.subnet:
             self._plug_in([host])
         else:
-            self._ports[GATEWAY].attach(host)
+            self._gateway.attach(host)
         self.hosts[name] = host
         return host
 
@@ -209,8 +212,15 @@ class Network:
         """A network card for the first host, with the others behind it."""
         first, options = hosts[0], self.scenario.network
         mac = b"\x02\x00" + first.address.packed
-        self._switch.attach(first.name)
-        self._ports[first.name] = Interface(mac, options.subnet, options.gateway, hosts)
+        interface = Interface(mac, options.subnet, options.gateway, hosts)
+        if first.name == GATEWAY:
+            self._gateway = interface
+        self.plug(first.name, interface)
+
+    def plug(self, name: str, port: Port) -> None:
+        """Put a port on the switch, beside the camera's."""
+        self._switch.attach(name)
+        self._ports[name] = port
 
     def _start_gateway(self) -> None:
         gateway, scenario = self.hosts[GATEWAY], self.scenario
@@ -254,6 +264,8 @@ class Network:
         """A frame has reached the camera's end of the cable."""
         if self.link:
             self._observer.frame(frame, now, from_camera=False)
+            if self.on_frame:
+                self.on_frame(frame, now)
             if self._capture:
                 self._capture.arrived(frame, now)
             self._to_camera.append(frame)

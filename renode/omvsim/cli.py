@@ -28,7 +28,7 @@ from omvsim.testbed import (
     read_script,
 )
 
-OTHERS = ("check", "docs", "certs")  # modules of their own, and slow to import
+OTHERS = ("check", "docs", "certs", "shell")  # modules of their own, and slow to import
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:

@@ -1,7 +1,7 @@
-"""Ports of this computer joined to the virtual network: --forward and --reach.
+"""Ports of this computer joined to the virtual network: --forward, --reach and --tap.
 
 Sockets are real here, so time is paced: the camera runs no faster than the clock on the wall.
-netsim's own hosts carry the streams and datagrams; nothing here needs a privilege.
+netsim's own hosts carry the streams and datagrams; only --tap needs a privilege.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import fcntl
+import os
 import re
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +31,8 @@ from omvsim.testbed import MILLISECOND, SECOND, Testbed
 STRIDE = 5 * MILLISECOND
 CHUNK = 1 << 16
 MOST_QUEUED = 1 << 18  # bytes; then the sender has to wait
+IFNAMSIZ = 16
+TUNSETIFF, TAP_WITHOUT_INFO = 0x400454CA, 0x1002  # linux/if_tun.h: IFF_TAP | IFF_NO_PI
 LAG = 0.25  # host seconds that a busy camera may fall behind before its time is let go
 HOST = "host"  # this computer's name in the virtual network
 ADDRESS = IPv4Address("192.168.1.2")
@@ -75,7 +80,7 @@ def reach(text: str) -> Reach:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """--forward and --reach."""
+    """--forward, --reach and --tap."""
     command.add_argument(
         "--forward", type=forward, action="append", default=[], metavar="PORT:CAMERAPORT",
         help="let programs here reach the camera's port (/udp for datagrams); loopback, unless "
@@ -85,6 +90,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--reach", type=reach, action="append", default=[], metavar="NAME=HOST:PORT",
         help="let the camera reach a server of this computer by a name (/udp for datagrams)",
     )  # fmt: skip
+    command.add_argument(
+        "--tap", metavar="NAME", help="plug a TAP device of Linux into the camera's network"
+    )
 
 
 class Relay(Application):
@@ -266,20 +274,71 @@ class Listener:
             self._bridge.host.connect(camera, self._camera_port, relay, testbed.now)
 
 
+class Tap:
+    """A TAP device on the virtual switch: frames to and from the kernel."""
+
+    interest = selectors.EVENT_READ
+
+    def __init__(self, name: str) -> None:
+        remedy = f"as root, or after: sudo ip tuntap add dev {name} mode tap user $USER"
+        try:
+            if not 0 < len(name.encode()) < IFNAMSIZ:
+                raise OSError(errno.EINVAL, f"1 to {IFNAMSIZ - 1} characters make a name")
+            self._file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+            request = struct.pack("16sH22x", name.encode(), TAP_WITHOUT_INFO)
+            fcntl.ioctl(self._file, TUNSETIFF, request)
+        except OSError as error:
+            raise UserError(f"--tap {name}: {error.strerror}: {remedy}") from None
+        self._out: list[bytes] = []
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._file
+
+    def close(self) -> None:
+        """The device goes unless it was made before."""
+        os.close(self._file)
+
+    def ready(self, events: int) -> None:
+        """A frame of the kernel."""
+        with contextlib.suppress(OSError):
+            self._out.append(os.read(self._file, CHUNK))
+
+    def receive(self, frame: bytes, now: int) -> None:
+        """A frame for the kernel; it is lost while the device is down."""
+        with contextlib.suppress(OSError):
+            os.write(self._file, frame)
+
+    def advance(self, now: int) -> list[bytes]:
+        """Frames for the switch."""
+        out, self._out = self._out, []
+        return out
+
+    def next_deadline(self) -> int | None:
+        """At once, if there is a frame."""
+        return 0 if self._out else None
+
+
 class Bridge:
     """All real sockets of a run. `poll` serves them, and keeps the camera to real time."""
 
-    def __init__(self, testbed: Testbed, forwards: list[Forward], reaches: list[Reach]) -> None:
+    def __init__(
+        self, testbed: Testbed, forwards: list[Forward], reaches: list[Reach], tap: str | None
+    ) -> None:
         self.testbed = testbed
         self.host = testbed.network.attach(HOST, ADDRESS)
         self._selector = selectors.DefaultSelector()
-        self._served: dict[socket.socket, Any] = {}
+        self._served: dict[Any, Any] = {}  # by what select takes
         self._began: float | None = None
         try:
             for item in forwards:
                 self._forward(item)
             for number, wanted in enumerate(reaches):
                 self._reach(wanted, ADDRESS + FIRST - 2 + number)
+            if tap:
+                device = Tap(tap)
+                self.watch(device, device)
+                testbed.network.plug("tap", device)
         except BaseException:
             self.close()
             raise
@@ -329,11 +388,11 @@ class Bridge:
         else:
             host.listen(wanted.port, accept)
 
-    def watch(self, real: socket.socket, served: Any) -> None:
+    def watch(self, real: Any, served: Any) -> None:
         """Serve a socket from now on."""
         self._served[real] = served
 
-    def forget(self, real: socket.socket) -> None:
+    def forget(self, real: Any) -> None:
         """Close a socket."""
         if self._served.pop(real, None):
             with contextlib.suppress(KeyError):

@@ -174,11 +174,11 @@ def repl(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def bridged(testbed: Testbed, options: argparse.Namespace) -> Iterator[None]:
-    """With the sockets that --forward and --reach ask for, if they do."""
-    if not options.forward and not options.reach:
+    """With the sockets that --forward, --reach and --tap ask for, if they do."""
+    if not (options.forward or options.reach or options.tap):
         yield
         return
-    made = bridge.Bridge(testbed, options.forward, options.reach)
+    made = bridge.Bridge(testbed, options.forward, options.reach, options.tap)
     try:
         yield
     finally:

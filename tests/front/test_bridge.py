@@ -1,9 +1,11 @@
 """--forward and --reach: programs of this computer and the camera, through real sockets."""
 
+import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,3 +181,36 @@ def test_an_occupied_port(omvsim: Run, example: Path, tmp_path: Path, image: Pat
         done = omvsim("run", "--forward", f"{port}:443", "--out", tmp_path / "run", example)
     assert done.returncode == 2
     assert f"--forward 127.0.0.1:{port}: Address already in use: choose another" in done.stderr
+
+
+def test_a_tap_device(start: Start, tmp_path: Path, image: Path) -> None:
+    """In a network namespace of its own: the kernel connects to the camera."""
+    if os.geteuid() or not shutil.which("unshare") or not shutil.which("ip"):
+        pytest.skip("a TAP device needs root and iproute2")
+    script = tmp_path / "wait.py"
+    script.write_text(
+        "import socket\ns = socket.socket()\n"
+        "s.bind(socket.getaddrinfo('0.0.0.0', 80)[0][-1])\ns.listen(1)\n"
+        "while True: c, a = s.accept(); c.write(b'hello'); c.close()\n"
+    )
+    ask = "import socket; print(socket.create_connection(('192.168.1.100', 80), 10).recv(5))"
+    inside = f"""
+        {sys.executable} -m omvsim run --tap omv0 --time-limit 2m --out {tmp_path}/run {script} &
+        for i in $(seq 50); do ip link show omv0 >/dev/null 2>&1 && break; sleep 0.1; done
+        ip address add 192.168.1.200/24 dev omv0 && ip link set omv0 up
+        sleep 1; {sys.executable} -c "{ask}"; code=$?
+        kill -INT %1; wait %1; exit $code
+    """
+    done = subprocess.run(
+        ["unshare", "-n", "bash", "-c", inside], cwd=ROOT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if "unshare failed" in done.stderr:
+        pytest.skip("no network namespaces")
+    assert done.returncode == 0 and "b'hello'" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_tap_that_cannot_be(omvsim: Run, example: Path, tmp_path: Path, image: Path) -> None:
+    done = omvsim("run", "--tap", "a-name-too-long-for-linux", "--out", tmp_path / "run", example)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "--tap a-name-too-long-for-linux: " in done.stderr and "ip tuntap add" in done.stderr

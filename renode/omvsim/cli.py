@@ -28,7 +28,7 @@ from omvsim.testbed import (
     read_script,
 )
 
-OTHERS = ("check", "docs", "certs", "shell")  # modules of their own, and slow to import
+OTHERS = ("check", "docs", "certs", "shell", "replay", "bisect")  # slow to import
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
@@ -111,7 +111,7 @@ class Progress:
 
 
 def run(options: argparse.Namespace) -> int:
-    read_script(options.script)  # before anything is made
+    source = read_script(options.script)  # before anything is made
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code = 0
     progress = Progress(options.interrupt, options.host_limit / SECOND)
@@ -131,9 +131,12 @@ def run(options: argparse.Namespace) -> int:
             script=str(options.script),
         ) as testbed:  # fmt: skip
             testbed.waiting = lambda: progress.tick(testbed)
-            testbed.boot()
-            with bridged(testbed, options):
-                testbed.run(options.script, options.time_limit, printed)
+            if options.forward or options.reach:  # the host's part is in no evidence
+                testbed.boot()
+                with bridged(testbed, options):
+                    testbed.exec(source, options.time_limit, printed)
+            else:
+                testbed.play(source, options.time_limit, printed)
     except ScriptError as error:
         progress.clear()
         print(str(error).rstrip(), file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,11 @@ class Result:
     engine: str
     engine_version: str
     started: str
+    image_path: str = ""
+    board_path: str = ""
+    board_sha256: str = ""
+    testbed_version: str = ""
+    time_limit_ns: int = 0  # 0: not one script from boot to end, so nothing that replay repeats
     outcome: str = "running"
     exit_code: int | None = None
     detail: str = ""
@@ -42,13 +48,20 @@ class Result:
 class Evidence:
     """Written as it happens: a run that is killed leaves files that open."""
 
-    def __init__(self, folder: Path, result: Result) -> None:
+    def __init__(
+        self, folder: Path, result: Result, files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """`files` are those that the scenario refers to."""
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._console = (folder / "console.log").open("wb")
+            self._times = (folder / "console.times").open("w")
+            (folder / "script.py").unlink(missing_ok=True)  # of an earlier run
         except OSError as error:
             raise self._unwritable(error) from None
+        for name, content in (files or {}).items():
+            self.keep(name, content)
         self.capture = folder / "net.pcapng"
         self._events: list[netsim.Event] = []
         self._chunks: list[tuple[int, bytes]] = []
@@ -59,6 +72,8 @@ class Evidence:
         """Bytes printed by `now`, in ns."""
         self._console.write(data)
         self._console.flush()
+        self._times.write(f"{now} {len(data)}\n")
+        self._times.flush()
         self._chunks.append((now, data))
 
     def event(self, event: netsim.Event) -> None:
@@ -68,7 +83,17 @@ class Evidence:
     def finish(self, result: Result) -> None:
         """The run has ended as `result` says."""
         self._console.close()
+        self._times.close()
         self._write(result)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """A file that the run's repetition needs."""
+        path = self.folder / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def _write(self, result: Result) -> None:
         told = dataclasses.asdict(result)

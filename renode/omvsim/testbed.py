@@ -7,10 +7,12 @@ with Testbed() as testbed:
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +21,7 @@ import netsim
 from netsim import certificates
 from netsim import scenario as scenarios
 from omvsim import image as images
-from omvsim import repl
+from omvsim import portable, repl
 from omvsim.engine import Engine, Fault, Stop
 from omvsim.engine.embedded import Embedded
 from omvsim.errors import UserError
@@ -65,7 +67,15 @@ def _text(printed: bytes | bytearray) -> str:
     return printed.decode(errors="replace").replace("\r\n", "\n")
 
 
-def _outcome(error: BaseException | None) -> tuple[str, str]:
+def testbed_version() -> str:
+    """The version of the installed package; nothing in a bare checkout."""
+    try:
+        return version("openmv-testbed")
+    except PackageNotFoundError:
+        return ""
+
+
+def outcome_of(error: BaseException | None) -> tuple[str, str]:
     """How a run ended that ended with this exception: a key of EXIT_CODES, and what to tell."""
     match error:
         case None:
@@ -123,29 +133,34 @@ class Testbed:
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
         self.stride = STRIDE
+        text, files = portable.pack(self.scenario) if out else ("", {})
         self._result = Result(
             script=script,
             image=images.display(self.image.path),
             image_sha256=self.image.sha256,
             board=images.display(Path(board)),
             scenario=str(scenario if isinstance(scenario, (str, Path)) else "default"),
-            scenario_text=self.scenario.text,
+            scenario_text=text,
             seed=self.scenario.seed,
             engine=self.engine.name,
             engine_version=self.engine.version,
             started=self.scenario.time.isoformat(),
+            image_path=str(self.image.path.resolve()),
+            board_path=str(Path(board).resolve()),
+            board_sha256=hashlib.sha256(Path(board).read_bytes()).hexdigest(),
+            testbed_version=testbed_version(),
         )
         self._began = time.monotonic()
         self._fault: FirmwareFault | None = None
         self._execution: Execution | None = None
         self._script_printed: Callable[[bytes], object] | None = None
         self._fed = 0  # bytes of the console that the execution has seen
-        self.evidence = Evidence(Path(out), self._result) if out else None
+        self.evidence = Evidence(Path(out), self._result, files) if out else None
         capture = self.evidence.capture if self.evidence else None
         try:
             self.network = netsim.build(self.scenario, capture)
         except BaseException as error:
-            self._finish(*_outcome(error))
+            self._finish(*outcome_of(error))
             raise
         if self.evidence:
             self.network.on_event = self.evidence.event
@@ -159,7 +174,7 @@ class Testbed:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close(*_outcome(error))
+        self.close(*outcome_of(error))
 
     @property
     def now(self) -> int:
@@ -330,6 +345,16 @@ class Testbed:
     ) -> str:
         """Run a script file; what it printed."""
         return self.exec(read_script(Path(script)), limit, printed)
+
+    def play(
+        self, source: bytes, limit: int, printed: Callable[[bytes], object] | None = None
+    ) -> str:
+        """Boot and run one script: all of a run, in a form that `omvsim replay` repeats."""
+        if self.evidence:
+            self._result.time_limit_ns = limit
+            self.evidence.keep("script.py", source)
+        self.boot()
+        return self.exec(source, limit, printed)
 
     def friendly(self) -> None:
         """Back to the friendly prompt."""

@@ -1,0 +1,36 @@
+"""A scenario with the files that it refers to, so that it can move to another folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+import netsim
+
+FOLDER = "files"
+
+
+def references(table: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where a scenario's TOML names a file: the table and its key."""
+    for file in table.get("camera", {}).get("files", {}).values():
+        if "path" in file:
+            yield file, "path"
+    for certificate in table.get("certificates", {}).values():
+        for key in ("file", "key_file"):
+            if key in certificate:
+                yield certificate, key
+
+
+def pack(scenario: netsim.Scenario) -> tuple[str, dict[str, bytes]]:
+    """The scenario's text with its files as files/NAME, and these files by that name."""
+    document = tomlkit.parse(scenario.text)
+    files: dict[str, bytes] = {}
+    for table, key in references(document):
+        source = Path(table[key])
+        name = f"{FOLDER}/{len(files)}-{source.name}"
+        files[name] = (scenario.folder / source).read_bytes()
+        table[key] = name
+    return (tomlkit.dumps(document) if files else scenario.text), files

@@ -1,0 +1,278 @@
+"""omvsim replay: a run once more from its evidence, compared to the nanosecond."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from scapy.utils import RawPcapNgReader
+
+import netsim
+from netsim import scenario as scenarios
+from omvsim import image as images
+from omvsim import shrink
+from omvsim.engine import Fault
+from omvsim.errors import UserError
+from omvsim.testbed import Testbed, outcome_of, read_script, testbed_version
+from omvsim.verdict import Verdict, judge
+
+TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
+
+
+def add_command(commands: Any) -> None:
+    """The parser of omvsim replay."""
+    command = commands.add_parser(
+        "replay", help="repeat a run from its evidence folder",
+        description="Run again what an evidence folder of omvsim run holds, and compare console "
+        "bytes and frames with their virtual times.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=textwrap.dedent("""\
+            examples:
+              omvsim replay runs/20260615-120000-tls_client
+              omvsim replay --out runs/again runs/failed           keeps the second run's evidence
+              omvsim replay --shrink --out robot/field/fault.toml runs/failed
+
+            --shrink takes away tables and keys of the scenario while the verdict stays (outcome,
+            exception, fault and its function), and writes the smallest; Ctrl-C ends it early.
+
+            exit codes:
+              0    the same run; with --shrink: the smallest scenario is written
+              1    another run: the first difference is told
+              2    usage or bad input; the image, board or version of the run is not here
+              130  interrupted by Ctrl-C; --shrink has written the smallest so far
+            """),
+    )  # fmt: skip
+    command.add_argument("run", type=Path, metavar="RUN", help="evidence folder of omvsim run")
+    command.add_argument(
+        "--firmware", type=Path, metavar="IMAGE", help="the run's image, if it has moved"
+    )
+    command.add_argument(
+        "--board", type=Path, metavar="FILE", help="the run's board description, if it has moved"
+    )
+    command.add_argument("--shrink", action="store_true", help="look for a smaller scenario")
+    command.add_argument(
+        "--out", type=Path, metavar="PATH",
+        help="evidence folder of the repetition (default: not kept); with --shrink, the "
+        "scenario file (default: RUN/shrunk.toml)",
+    )  # fmt: skip
+    command.set_defaults(call=replay)
+
+
+class HostStop(Exception):
+    """The moment at which the host ended the first run."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run as its evidence tells it."""
+
+    folder: Path
+    result: dict[str, Any]
+    image: Path
+    board: Path
+    scenario: netsim.Scenario
+    source: bytes
+
+    @property
+    def verdict(self) -> Verdict:
+        """How it ended."""
+        return _verdict(self.result, self.image)
+
+
+def recorded(folder: Path, firmware: Path | None = None, board: Path | None = None) -> Recorded:
+    """Read an evidence folder; UserError where it holds no run that can be repeated here."""
+    path = folder / "result.json"
+    try:
+        result = json.loads(path.read_text())
+        outcome, limit = result["outcome"], result["time_limit_ns"]
+        image_path, board_path = Path(result["image_path"]), Path(result["board_path"])
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: name an evidence folder") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: no result of this version's omvsim run: run it anew") from None
+    if not limit:
+        raise UserError(f"{folder}: not made by omvsim run: repeat the test that made it")
+    if outcome in ("running", "error"):
+        raise UserError(f"{folder}: the run did not end by itself ({outcome}): run it anew")
+    here = firmware or image_path
+    if not here.is_file():
+        raise UserError(f"{here}: the run's image is not there: name it with --firmware")
+    _same(here, images.load(here).sha256, result["image_sha256"], "image", "--firmware")
+    description = board or board_path
+    if not description.is_file():
+        raise UserError(f"{description}: the run's board is not there: name it with --board")
+    digest = hashlib.sha256(description.read_bytes()).hexdigest()
+    _same(description, digest, result["board_sha256"], "board", "--board")
+    known = scenarios.load(folder / "scenario.toml").with_seed(result["seed"])
+    source = read_script(folder / "script.py")
+    return Recorded(folder, result, here, description, known, source)
+
+
+def _same(path: Path, digest: str, wanted: str, what: str, option: str) -> None:
+    if digest != wanted:
+        raise UserError(
+            f"{images.display(path)}: another {what} than the run's (sha256 {digest[:16]}, not "
+            f"{wanted[:16]}): name that with {option}"
+        )
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    run = recorded(options.run, options.firmware, options.board)
+    if options.shrink:
+        out = options.out or options.run / "shrunk.toml"
+        return shrink.command(run, out, options.interrupt.check)
+    with tempfile.TemporaryDirectory() as temporary:
+        out = options.out or Path(temporary)
+        if out.resolve() == options.run.resolve():
+            raise UserError(f"{out}: the first run's evidence lies there: choose another --out")
+        _repeat(run, out, options.interrupt.check)
+        difference = first_difference(options.run, out)
+        second = json.loads((out / "result.json").read_text())
+    peers: Sequence[Any] = (*run.scenario.servers, *run.scenario.clients)
+    seconds = run.result["virtual_ns"] / 1e9
+    if not difference:
+        print(f"the same run, to the nanosecond: {run.verdict}, after {seconds:.9f} s")
+        return 0
+    if any(peer.kind == "dtls" for peer in peers):
+        verdict = _verdict(second, run.image)
+        if verdict == run.verdict:
+            print(f"the same outcome: {verdict}; a run with DTLS peers repeats no more than that")
+            return 0
+        difference = f"{run.verdict}, now {verdict}"
+    print(f"another run: {difference}")
+    return 1
+
+
+def _verdict(result: dict[str, Any], image: Path) -> Verdict:
+    fault = result["fault"]
+    known = Fault(**fault | {"r": tuple(fault["r"])}) if fault else None
+    return judge(result["outcome"], result["detail"], known, image)
+
+
+def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
+    """The run once more, with evidence in `out`."""
+    result = run.result
+    by_host = result["outcome"] == "interrupted" or "host limit" in result["detail"]
+    testbed = Testbed(run.image, run.scenario, board=run.board, out=out, script=result["script"])
+    engine = testbed.engine.version
+    if (engine, testbed_version()) != (result["engine_version"], result["testbed_version"]):
+        testbed.close("interrupted")
+        raise UserError(
+            f"{run.folder}: made by omvsim {result['testbed_version'] or '?'} with "
+            f"{result['engine_version']}, this is {testbed_version() or '?'} with {engine}: "
+            "install that version"
+        )
+
+    def waiting() -> None:
+        check()
+        if by_host and testbed.now >= result["virtual_ns"]:
+            raise HostStop
+
+    testbed.waiting = waiting
+    error: BaseException | None = None
+    try:
+        testbed.play(run.source, result["time_limit_ns"])
+    except KeyboardInterrupt:
+        testbed.close("interrupted")
+        raise
+    except HostStop:
+        testbed.close(result["outcome"], result["detail"])
+        return
+    except Exception as raised:
+        error = raised
+    outcome, detail = outcome_of(error)
+    testbed.close(outcome, detail)
+    if error and outcome == "error":
+        raise error
+
+
+def first_difference(first: Path, second: Path) -> str:
+    """The earliest thing in which two evidence folders differ, or nothing."""
+    found = [*_console(first, second), *_frames(first, second)]
+    if found:
+        return min(found)[1]
+    results = [json.loads((folder / "result.json").read_text()) for folder in (first, second)]
+    for key in TOLD:
+        ours, theirs = results[0][key], results[1][key]
+        if ours != theirs:
+            return f"{key} was {ours!r}, now {theirs!r}"
+    return ""
+
+
+def _console(first: Path, second: Path) -> list[tuple[int, str]]:
+    pairs = zip_longest(chunks(first), chunks(second))
+    for ours, theirs in pairs:
+        if ours != theirs:
+            now = min(chunk[0] for chunk in (ours, theirs) if chunk)
+            return [(now, f"the console printed {_at(ours)}, now {_at(theirs)}")]
+    return []
+
+
+def _frames(first: Path, second: Path) -> list[tuple[int, str]]:
+    start = _power_on(first)
+    pairs = zip_longest(frames(first / "net.pcapng"), frames(second / "net.pcapng"))
+    for number, (ours, theirs) in enumerate(pairs, 1):
+        if ours != theirs:
+            now = min(frame[0] for frame in (ours, theirs) if frame) - start
+            was, is_now = (_frame_at(f, start) for f in (ours, theirs))
+            byte = ""
+            if ours and theirs and ours[0] == theirs[0]:
+                byte = f", from byte {_unequal(ours[1], theirs[1])} on"
+            return [(now, f"frame {number} was {was}, now {is_now}{byte}")]
+    return []
+
+
+def _unequal(ours: bytes, theirs: bytes) -> int:
+    both = enumerate(zip(ours, theirs, strict=False))
+    return next((i for i, (a, b) in both if a != b), min(len(ours), len(theirs)))
+
+
+def _at(chunk: tuple[int, bytes] | None) -> str:
+    return f"{chunk[1][:60]!r} at {chunk[0]} ns" if chunk else "nothing more"
+
+
+def _frame_at(frame: tuple[int, bytes] | None, start: int) -> str:
+    return f"{len(frame[1])} bytes at {frame[0] - start} ns" if frame else "not there"
+
+
+def _power_on(folder: Path) -> int:
+    """Nanoseconds since 1970 at virtual time 0."""
+    since = scenarios.load(folder / "scenario.toml").time.timestamp()
+    return round(since * 1_000_000) * 1000
+
+
+def chunks(folder: Path) -> list[tuple[int, bytes]]:
+    """What the console printed, and when (ns)."""
+    printed = (folder / "console.log").read_bytes()
+    found, start = [], 0
+    try:
+        for line in (folder / "console.times").read_text().splitlines():
+            now, size = map(int, line.split())
+            found.append((now, printed[start : start + size]))
+            start += size
+    except (OSError, ValueError):
+        raise UserError(f"{folder}/console.times: missing or damaged: run it anew") from None
+    return found
+
+
+def frames(capture: Path) -> list[tuple[int, bytes]]:
+    """A capture's frames in order, and their times (ns since 1970)."""
+    found = []
+    try:
+        with RawPcapNgReader(str(capture)) as reader:
+            about: Any
+            for data, about in reader:
+                ticks = about.tshigh << 32 | about.tslow
+                found.append((ticks * 10**9 // about.tsresol, data))
+    except Exception as error:  # whatever scapy makes of a damaged file
+        raise UserError(f"{capture}: no readable capture ({error}): run it anew") from None
+    return found

@@ -1,0 +1,206 @@
+"""The smallest scenario that ends as another does: delta debugging over its TOML."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+from tomlkit.items import Item
+
+import netsim
+from netsim import scenario as scenarios
+from netsim.errors import UserError as NetsimError
+from omvsim.errors import UserError
+from omvsim.portable import references
+from omvsim.verdict import Verdict, try_out
+
+if TYPE_CHECKING:
+    from omvsim.replay import Recorded
+
+Table = dict[str, Any]
+Path_ = tuple[str | int, ...]  # of a table or key: ("fault", 0, "rate")
+
+
+def units(table: Table) -> list[Path_]:
+    """The tables that can go as a whole: each [[...]], each table of tables, each table."""
+    found: list[Path_] = []
+    for name, value in table.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            found += [(name, i) for i in range(len(value))]
+        elif isinstance(value, dict):
+            found.append((name,))
+            for key, inner in value.items():
+                if isinstance(inner, dict):
+                    found.append((name, key))
+                    found += [(name, key, k) for k, v in inner.items() if isinstance(v, dict)]
+    return found
+
+
+def keys(value: Any, at: Path_ = ()) -> Iterator[Path_]:
+    """Every key that holds no table."""
+    items = enumerate(value) if isinstance(value, list) else value.items()
+    for key, inner in items:
+        here = (*at, key)
+        tables = isinstance(inner, list) and inner and isinstance(inner[0], dict)
+        if (isinstance(inner, dict) and inner) or tables:
+            yield from keys(inner, here)
+        elif isinstance(key, str):
+            yield here
+
+
+def without(table: Table, paths: Sequence[Path_]) -> Table:
+    """The same without these tables and keys, and without what they leave empty."""
+    gone = set(paths)
+
+    def keep(value: Any, at: Path_) -> Any:
+        if isinstance(value, dict):
+            kept = {k: keep(v, (*at, k)) for k, v in value.items() if (*at, k) not in gone}
+            return {k: v for k, v in kept.items() if v not in ({}, []) or v == value[k]}
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return [keep(v, (*at, i)) for i, v in enumerate(value) if (*at, i) not in gone]
+        return value
+
+    result: Table = keep(table, ())
+    return result
+
+
+def render(table: Table) -> str:
+    """TOML: plain keys first, then tables, with their tables of tables; deeper ones in a line."""
+    document = tomlkit.document()
+    later: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        tables = isinstance(value, list) and value and isinstance(value[0], dict)
+        if isinstance(value, dict) or tables:
+            later.append((key, value))
+        else:
+            document.add(key, value)
+    for key, value in later:
+        if isinstance(value, dict):
+            document.add(key, _table(value, 1))
+        else:
+            array = tomlkit.aot()
+            for entry in value:
+                array.append(_table(entry, 0))
+            document.add(key, array)
+    return tomlkit.dumps(document).strip() + "\n"
+
+
+def _table(value: Table, depth: int) -> Item:
+    """`depth`: how many levels of tables below it get headers of their own."""
+    inner = {k: v for k, v in value.items() if isinstance(v, dict)}
+    made = tomlkit.table(is_super_table=bool(inner) and len(inner) == len(value) and depth > 0)
+    for key, entry in sorted(value.items(), key=lambda pair: pair[0] in inner):
+        if key not in inner:
+            made.add(key, entry)
+        elif depth:
+            made.add(key, _table(entry, depth - 1))
+        else:
+            line = tomlkit.inline_table()
+            line.update(entry)
+            made.add(key, line)
+    return made
+
+
+class Shrinker:
+    """`smallest` always passes `holds`; `tell` hears of each step."""
+
+    def __init__(
+        self, table: Table, holds: Callable[[Table], bool], tell: Callable[[str], object]
+    ) -> None:
+        self.smallest = table
+        self.runs = 0
+        self._holds, self._tell = holds, tell
+        self._failed: set[str] = set()
+
+    def run(self) -> Table:
+        """Until nothing more can go: first whole tables, then keys."""
+        before = None
+        while before != self.smallest:
+            before = copy.deepcopy(self.smallest)
+            for parts in (units, lambda table: list(keys(table))):
+                self._reduce(parts)
+        return self.smallest
+
+    def _reduce(self, parts: Callable[[Table], list[Path_]]) -> None:
+        """Zeller's ddmin on complements: halves, quarters, down to single parts."""
+        size = len(parts(self.smallest))
+        while size:
+            start = 0
+            while start < len(known := parts(self.smallest)):
+                if not self._try(without(self.smallest, known[start : start + size])):
+                    start += size
+            size //= 2
+
+    def _try(self, table: Table) -> bool:
+        text = render(table)
+        if table == self.smallest or text in self._failed:
+            return False
+        self.runs += 1
+        if not self._holds(table):
+            self._failed.add(text)
+            return False
+        self.smallest = table
+        self._tell(f"{self.runs} tried, {len(text.splitlines())} lines remain")
+        return True
+
+
+def command(run: Recorded, out: Path, check: Callable[[], object]) -> int:
+    """omvsim replay --shrink: its exit code."""
+    if out.suffix != ".toml":
+        raise UserError(f"{out}: the smallest scenario is a file: name it NAME.toml")
+    if out.resolve() == (run.folder / "scenario.toml").resolve():
+        raise UserError(f"{out}: the run's own scenario lies there: choose another --out")
+    wanted = run.verdict
+    table = tomlkit.parse(run.scenario.text).unwrap()
+    table["seed"] = run.scenario.seed  # also where omvsim run --seed gave it
+
+    def ends_so(candidate: Table) -> bool:
+        check()
+        found = _verdict(run, candidate, check)
+        return found == wanted
+
+    def tell(text: str) -> None:
+        print(f"omvsim: {text}", file=sys.stderr, flush=True)
+
+    tell(f"the verdict to keep: {wanted}")
+    if not ends_so(table):
+        print(f"another run: not {wanted} when run again, so there is nothing to shrink")
+        return 1
+    shrinker = Shrinker(table, ends_so, tell)
+    interrupted = False
+    try:
+        shrinker.run()
+    except KeyboardInterrupt:
+        interrupted = True
+    text = f"# {wanted}\n{render(shrinker.smallest)}"
+    _write(run, shrinker.smallest, out, text)
+    print(f"{out}: {len(text.splitlines())} lines, after {shrinker.runs} tries: {wanted}")
+    return 130 if interrupted else 0
+
+
+def _verdict(run: Recorded, table: Table, check: Callable[[], object]) -> Verdict | None:
+    """How the run ends with this scenario; None where it is none."""
+    try:
+        world: netsim.Scenario = scenarios.loads(render(table), "smaller", run.folder)
+        limit = run.result["time_limit_ns"]
+        return try_out(run.image, world, run.source, limit, run.board, check)
+    except (NetsimError, UserError):
+        return None
+
+
+def _write(run: Recorded, table: Table, out: Path, text: str) -> None:
+    """The scenario and, beside it, the files that it still refers to."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for entry, key in references(table):
+            target = out.parent / entry[key]
+            content = (run.folder / entry[key]).read_bytes()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        out.write_text(text)
+    except OSError as error:
+        raise UserError(f"{out}: {error.strerror}: choose another --out") from None

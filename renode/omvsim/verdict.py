@@ -1,0 +1,89 @@
+"""How a run ended, in so few words that two runs that fail alike agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+import netsim
+from omvsim.engine import Fault
+from omvsim.testbed import BOARD, Testbed, outcome_of
+
+#: OSError: [Errno 110] ETIMEDOUT, OSError: -110, OSError: (-30592, 'MBEDTLS_ERR_...')
+RAISED = re.compile(
+    r"^([A-Za-z_][\w.]*)(?::\s*(?:\[Errno\s*|\()?(-?(?:0x[0-9A-Fa-f]+|\d+)\b)?.*)?$"
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome (see testbed.EXIT_CODES), and what makes it this one."""
+
+    outcome: str
+    cause: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.cause}" if self.cause else self.outcome
+
+
+def function_at(image: Path, address: int) -> str:
+    """The function of an ELF image that an address lies in."""
+    with image.open("rb") as file:
+        for section in ELFFile(file).iter_sections():
+            if not isinstance(section, SymbolTableSection):
+                continue
+            for symbol in section.iter_symbols():
+                start = symbol["st_value"] & ~1
+                size = symbol["st_size"]
+                if symbol["st_info"]["type"] == "STT_FUNC" and start <= address < start + size:
+                    return str(symbol.name)
+    return ""
+
+
+def fault_cause(fault: Fault, image: Path) -> str:
+    """Kind and function, without addresses, which every build changes."""
+    function = function_at(image, fault.pc)
+    place = f"in {function}" if function else "outside all functions"
+    if not function and (caller := function_at(image, fault.r[14] & ~1)):
+        place += f", called by {caller}"
+    return f"{fault.exception} {place}"
+
+
+def judge(outcome: str, detail: str, fault: Fault | None, image: Path) -> Verdict:
+    """The verdict on a run that ended so."""
+    if outcome in ("fault", "lockup") and fault:
+        return Verdict(outcome, fault_cause(fault, image))
+    if outcome == "exception":
+        last = (detail.strip().splitlines() or [""])[-1]
+        found = RAISED.match(last)
+        return Verdict(outcome, " ".join(filter(None, found.groups())) if found else last)
+    return Verdict(outcome)
+
+
+def try_out(
+    image: Path,
+    scenario: netsim.Scenario,
+    source: bytes,
+    limit: int,
+    board: Path = BOARD,
+    check: Callable[[], object] = lambda: None,
+) -> Verdict:
+    """Run a script once, without evidence. `check` is called often and may raise."""
+    testbed = Testbed(image, scenario, board=board)
+    testbed.waiting = check
+    error: Exception | None = None
+    try:
+        testbed.play(source, limit)
+    except Exception as raised:
+        error = raised
+    finally:
+        testbed.close()
+    outcome, detail = outcome_of(error)
+    if error and outcome == "error":
+        raise error
+    return judge(outcome, detail, testbed.engine.fault, image)

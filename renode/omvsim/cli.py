@@ -28,7 +28,9 @@ from omvsim.testbed import (
     read_script,
 )
 
-OTHERS = ("check", "docs", "certs", "shell", "replay", "bisect")  # slow to import
+#: commands that are slow to import, and their modules
+OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
+OTHERS["import"] = "importer"
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
@@ -249,9 +251,9 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--pty", type=Path, metavar="PATH", help="also link the terminal to PATH")
     command.set_defaults(call=repl)
-    for name in OTHERS:
+    for name, module in OTHERS.items():
         if chosen == name or chosen not in ("run", "repl", *OTHERS):
-            importlib.import_module(f"omvsim.{name}").add_command(commands)
+            importlib.import_module(f"omvsim.{module}").add_command(commands)
     return parser
 
 

@@ -30,6 +30,7 @@ from omvsim.testbed import ScriptError, Testbed
 from omvsim.worker import slug
 
 SUITES = ROOT / "robot"
+HOSTILE = "hostile"  # a folder of suites that run when they are asked for
 HOST_LIMIT = 300.0  # host seconds for one test
 SLOW = 10.0  # host seconds without news before the running tests are named
 PROBE = """
@@ -68,6 +69,7 @@ def add_command(commands: Any) -> None:
               omvsim check                                     the project's image
               omvsim check --firmware build/mine/openmv_h7.elf --baseline main/conformance.json
               omvsim check --suite dtls --suite 'ciphers.*'    suites, statements or tests
+              omvsim check --suite hostile                     bad networks and bad peers
               omvsim check --put ssl.py                        with a changed module on the camera
 
             The folder --out gets conformance.html, conformance.json (a baseline for later runs),
@@ -85,7 +87,8 @@ def add_command(commands: Any) -> None:
     )
     command.add_argument(
         "--suite", action="append", default=[], metavar="PATTERN",
-        help="only these: a suite's file name, a statement's id or a test's name; * is a wildcard",
+        help="only these: a folder (ssl, field, hostile), a suite's file name, a statement's id "
+        "or a test's name; * is a wildcard (default: ssl and field)",
     )  # fmt: skip
     command.add_argument(
         "--baseline", type=Path, metavar="FILE", help="conformance.json of an earlier run"
@@ -165,7 +168,13 @@ def _chosen(root: TestSuite, patterns: Sequence[str]) -> list[TestCase]:
                 f"--suite {pattern} matches nothing: use a suite ({', '.join(suites)}), "
                 "a statement such as intro.der, or part of a test's name with *"
             )
-    return [t for t in tests if not patterns or any(_matches(t, p) for p in patterns)]
+    if not patterns:
+        return [test for test in tests if _folder(test) != HOSTILE]
+    return [test for test in tests if any(_matches(test, pattern) for pattern in patterns)]
+
+
+def _folder(test: TestCase) -> str:
+    return Path(str(test.source)).parent.name
 
 
 def _suite(test: TestCase) -> str:
@@ -173,7 +182,7 @@ def _suite(test: TestCase) -> str:
 
 
 def _matches(test: TestCase, pattern: str) -> bool:
-    names = (_suite(test), test.name, *test.tags)
+    names = (_folder(test), _suite(test), test.name, *test.tags)
     return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
@@ -316,7 +325,7 @@ class Pool:
     def _outcome(self, test: TestCase, answer: dict[str, Any]) -> Outcome:
         folder = f"evidence/{slug(test.full_name)}"
         return Outcome(
-            folder=Path(str(test.source)).parent.name, suite=_suite(test), name=test.name,
+            folder=_folder(test), suite=_suite(test), name=test.name,
             statements=list(test.tags), **answer,
             evidence=folder if (self._out / folder).is_dir() else "",
         )  # fmt: skip

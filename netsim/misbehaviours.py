@@ -38,6 +38,7 @@ TLS = {
     "fin": "fin:N: the end of the stream in place of message N",
     "reset": "reset:N: a reset in place of message N",
     "stall": "stall:N: silence from message N on",
+    "stops_reading": "stops_reading:N: nothing is read any more from message N on",
     "record_version": "records say version 7.7",
     "hello_version": "the hello says TLS 1.0",
     "wrong_tag": "the tags of encrypted records are wrong",
@@ -60,6 +61,6 @@ TLS = {
 }
 ARGUMENTS = {
     "fatal_alert": 2, "warning_alert": 2, "unexpected": 2,
-    "heartbeat": 1, "missing": 1, "twice": 1, "fin": 1, "reset": 1, "stall": 1,
+    "heartbeat": 1, "missing": 1, "twice": 1, "fin": 1, "reset": 1, "stall": 1, "stops_reading": 1,
 }  # fmt: skip
 BY_KIND = {"dtls": DTLS, "tls": TLS}

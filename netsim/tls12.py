@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from netsim.application import Address, Application, Stream
 from netsim.certificates import Certificate
 from netsim.dtls12 import SUITE, SUITE_NAME, certificate_body, point_of, prf, signature
+from netsim.host import TcpStream
 from netsim.keys import derive_key
 from netsim.peers import Peer
 from netsim.rto import MS, SECOND
@@ -145,6 +146,15 @@ class Stall(Before):
     def instead(self, step: Step, session: "Session") -> list[Step]:
         session.mute = True
         return []
+
+
+class StopsReading(Before):
+    """TCP's window closes, and stays closed."""
+
+    def instead(self, step: Step, session: "Session") -> list[Step]:
+        if isinstance(session.below, TcpStream):
+            session.below.paused = True
+        return [step]
 
 
 class Twice(Before):
@@ -287,6 +297,7 @@ MISBEHAVIOURS: dict[str, type[Misbehaviour]] = {
     "fin": Fin,
     "reset": Reset,
     "stall": Stall,
+    "stops_reading": StopsReading,
     "record_version": RecordVersion,
     "hello_version": HelloVersion,
     "wrong_tag": WrongTag,

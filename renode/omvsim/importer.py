@@ -333,5 +333,5 @@ def import_capture(options: argparse.Namespace) -> int:
         raise UserError(f"{out}: {error.strerror}: choose another --out") from None
     for what in dict.fromkeys(made.lost):
         print(f"not carried over: {what}", file=sys.stderr)
-    print(f"{out}: {len(made.table['server'])} servers")
+    print(f"{out}: {len(made.table['server'])} server(s)")
     return 0

@@ -196,9 +196,12 @@ def test_a_tap_device(start: Start, tmp_path: Path, image: Path) -> None:
     ask = "import socket; print(socket.create_connection(('192.168.1.100', 80), 10).recv(5))"
     inside = f"""
         {sys.executable} -m omvsim run --tap omv0 --time-limit 2m --out {tmp_path}/run {script} &
-        for i in $(seq 50); do ip link show omv0 >/dev/null 2>&1 && break; sleep 0.1; done
+        for i in $(seq 200); do ip link show omv0 >/dev/null 2>&1 && break; sleep 0.1; done
         ip address add 192.168.1.200/24 dev omv0 && ip link set omv0 up
-        sleep 1; {sys.executable} -c "{ask}"; code=$?
+        code=1
+        for i in 1 2 3 4 5; do
+            sleep 1; {sys.executable} -c "{ask}"; code=$?; [ $code = 0 ] && break
+        done
         kill -INT %1; wait %1; exit $code
     """
     done = subprocess.run(

@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
             script=str(options.script),
         ) as testbed:  # fmt: skip
             testbed.waiting = lambda: progress.tick(testbed)
-            if options.forward or options.reach:  # the host's part is in no evidence
+            if bridges(options):  # the host's part is in no evidence
                 testbed.boot()
                 with bridged(testbed, options):
                     testbed.exec(source, options.time_limit, printed)
@@ -177,10 +177,15 @@ def repl(options: argparse.Namespace) -> int:
             return paced.serve(testbed, options.pty)
 
 
+def bridges(options: argparse.Namespace) -> bool:
+    """Is this computer joined to the network?"""
+    return bool(options.forward or options.reach or options.tap)
+
+
 @contextlib.contextmanager
 def bridged(testbed: Testbed, options: argparse.Namespace) -> Iterator[None]:
     """With the sockets that --forward, --reach and --tap ask for, if they do."""
-    if not (options.forward or options.reach or options.tap):
+    if not bridges(options):
         yield
         return
     made = bridge.Bridge(testbed, options.forward, options.reach, options.tap)

@@ -1,5 +1,6 @@
 """firmware/build: what it makes, and what it says when it cannot."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -52,6 +53,19 @@ def test_nothing_changed_is_said_and_nothing_touched():
     assert done.returncode == 0
     assert "up to date" in done.stderr
     assert elf.stat().st_mtime_ns == before
+
+
+def test_a_second_build_in_the_folder_waits_for_the_first(tmp_path):
+    for name in ("openmv_h7.elf", "manifest.json"):
+        shutil.copy(ROOT / "build/firmware" / name, tmp_path)
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, ROOT / "firmware/build", "--output", tmp_path]
+        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert second.stderr is not None
+        assert "waiting for another build" in second.stderr.readline()
+    assert "up to date" in second.communicate(timeout=60)[1]
+    assert second.returncode == 0
 
 
 def test_a_tree_of_ones_own_gives_the_same_bytes_and_stays_as_it_is(tmp_path, micropython):

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from ipaddress import IPv4Address
 
 from netsim import dtls12, tls12
-from netsim.application import Application
+from netsim.application import Address, Application
 from netsim.certificates import Authority
 from netsim.dtls import Dtls, DtlsClient, DtlsServer
 from netsim.errors import UserError
@@ -23,8 +23,8 @@ _DTLS_PATIENCE = 60 * SECOND  # for a handshake that has begun
 class Endpoints:
     """Starts what the scenario lists.
 
-    `tell(host, outwards, text)` hears of HTTP messages, `secrets` of TLS keys,
-    `camera_address` gives the address for clients to call.
+    `tell(host, peer, outwards, text)` hears of HTTP messages, `secrets` of TLS keys,
+    `camera_address(name)` gives the address for clients to call.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class Endpoints:
         scenario: Scenario,
         hosts: Mapping[str, Host],
         *,
-        tell: Callable[[Host, bool, str], None],
+        tell: Callable[[Host, Address, bool, str], None],
         secrets: Callable[[bytes], None],
-        camera_address: Callable[[], IPv4Address | None],
+        camera_address: Callable[[str], IPv4Address | None],
     ) -> None:
         self.peers: list[Peer] = []
         self._scenario, self._tell, self._secrets = scenario, tell, secrets
@@ -153,7 +153,7 @@ class Visits:
         host.call_at(client.start_ms * MS, self._call)
 
     def _call(self) -> None:
-        address = self._endpoints.camera_address()
+        address = self._endpoints.camera_address(self._client.camera)
         if address is None:  # it has none yet
             self._call_again_later()
             return

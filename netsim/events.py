@@ -53,8 +53,10 @@ class _Direction:
 class Observer:
     """Tells events from frames. `names` maps addresses to the names of hosts."""
 
-    def __init__(self, names: Mapping[IPv4Address, str], tell: Callable[[Event], None]) -> None:
-        self._names, self._tell = names, tell
+    def __init__(
+        self, names: Mapping[IPv4Address, str], tell: Callable[[Event], None], camera: str
+    ) -> None:
+        self._names, self._tell, self._camera = names, tell, camera
         self._directions: dict[tuple[IPv4Address, int, IPv4Address, int], _Direction] = {}
 
     def frame(self, frame: bytes, now: int, from_camera: bool) -> None:
@@ -69,7 +71,7 @@ class Observer:
                 for protocol, text in self._packet(packet):
                     self._tell(Event(now, *ends, protocol, text))
             except WireError as error:
-                ends = ("camera", "*") if from_camera else ("*", "camera")
+                ends = (self._camera, "*") if from_camera else ("*", self._camera)
                 self._tell(Event(now, *ends, "IPv4", f"damaged packet: {error}"))
 
     def _name(self, address: IPv4Address) -> str:
@@ -77,10 +79,10 @@ class Observer:
 
     def _ends(self, packet: Packet, from_camera: bool) -> tuple[str, str]:
         if not from_camera:
-            return self._name(packet.source), "camera"
+            return self._name(packet.source), self._camera
         far = packet.destination
         everybody = far == BROADCAST or far.is_multicast
-        return "camera", "*" if everybody else self._name(far)
+        return self._camera, "*" if everybody else self._name(far)
 
     def _arp(self, frame: bytes, now: int, from_camera: bool) -> None:
         message = ArpMessage.parse(frame[14:])
@@ -88,11 +90,11 @@ class Observer:
             return
         if message.op == REQUEST:
             text = f"ARP who has {message.target}?"
-            ends = ("camera" if from_camera else self._name(message.sender), "*")
+            ends = (self._camera if from_camera else self._name(message.sender), "*")
         else:
             text = f"ARP {message.sender} is at {message.sender_mac.hex(':')}"
             far = self._name(message.target if from_camera else message.sender)
-            ends = ("camera", far) if from_camera else (far, "camera")
+            ends = (self._camera, far) if from_camera else (far, self._camera)
         self._tell(Event(now, *ends, "ARP", text))
 
     def _packet(self, packet: Packet) -> Iterator[tuple[str, str]]:

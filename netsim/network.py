@@ -1,126 +1,98 @@
-"""The network of a scenario: one port for the camera, everything else behind it."""
+"""The network of a scenario: a port for each camera, everything else behind them."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from netsim import dhcp, dns
+from netsim.application import Address
+from netsim.camera_port import CameraPort
 from netsim.capture import Capture
 from netsim.endpoints import Endpoints
 from netsim.errors import UserError
 from netsim.ethernet import Interface
-from netsim.events import Event, Observer
-from netsim.faults import FROM_CAMERA, TO_CAMERA, Faults
+from netsim.events import Event
 from netsim.host import Host, Ping
 from netsim.peers import Peer
 from netsim.port import Port, earliest
-from netsim.rules import Function, FunctionStage, RuleStage
 from netsim.scenario import Client, Scenario, Server
-from netsim.switch import LONGEST, Cable, Switch
+from netsim.switch import LONGEST, SHORTEST, Cable, Switch
 
 CAMERA, GATEWAY = "camera", "gateway"
 
 
 class Network:
-    """A Port for the camera.
+    """A Port for the scenario's camera; `join` makes ports for more.
 
-    `events` tells the conversation so far, `peers` the outcome of every connection,
-    `hosts` are the hosts by name. `on_event` is called with each event.
+    `cameras` are the cameras' cables, `camera` is the first, `peers` tells the outcome of every
+    connection, `hosts` are the hosts by name.
     """
 
     def __init__(self, scenario: Scenario, capture: Path | None = None) -> None:
         options = scenario.network
         cable = Cable(options.rate_mbit, options.latency_us * 1000)
         # Twice the way across an idle switch, for the largest frame.
-        hold = 4 * (cable.duration(LONGEST) + cable.latency)
+        self._hold = 4 * (cable.duration(LONGEST) + cable.latency)
+        #: what a camera sends reaches no other one sooner (ns)
+        self.lookahead = 2 * (cable.duration(SHORTEST) + cable.latency)
         self.scenario = scenario
-        self.events: list[Event] = []
-        self.on_event: Callable[[Event], None] | None = None
-        self.on_frame: Callable[[bytes, int], None] | None = None  # at the camera's end
         self._now = 0
-        self._link = scenario.camera.link
-        self._address: IPv4Address | None = None  # that the camera has used last
-        self._mac = bytes(6)  # likewise
-        self._to_camera: list[bytes] = []
         self._switch = Switch(cable)
-        self._switch.attach(CAMERA)
+        self.cameras: list[CameraPort] = []
         self._ports: dict[str, Port] = {}
-        self.hosts = self._build_hosts()
-        self._dhcp = dhcp.DhcpServer(scenario.dhcp, options.subnet)
+        self._names: dict[IPv4Address, str] = {}
+        self._dhcp = dhcp.DhcpServer(scenario.dhcp, scenario.network.subnet)
         servers = {server.name: server.address for server in scenario.servers}
         self._dns = dns.DnsServer(servers | scenario.dns.zone)
+        self.camera = self.join(CAMERA, scenario, capture)
+        self.hosts = self._build_hosts()
         self._start_gateway()
-        self._names = {host.address: host.name for host in self.hosts.values()}
-        self._observer = Observer(self._names, self._tell)
-        self._faults = Faults(scenario.seed, RuleStage)
-        for fault in scenario.faults:
-            self._faults.add(fault)
-        for rule in scenario.rules:
-            self._faults.add_rule(rule)
-        self._capture = Capture(capture, scenario.time, hold) if capture else None
+        self._names |= {host.address: host.name for host in self.hosts.values()}
         try:
             self._endpoints = Endpoints(
                 scenario,
                 self.hosts,
                 tell=self._tell_http,
                 secrets=self._secrets,
-                camera_address=lambda: self.camera_address,
+                camera_address=self._address_of,
             )
         except UserError:
-            if self._capture:
-                self._capture.close()
+            for captured in self._captures():
+                captured.close()
             raise
 
     # Port -------------------------------------------------------------------------------
 
-    def receive(self, frame: bytes, now: int) -> None:
-        """A frame that the camera has sent at `now`."""
-        self._run(now)
-        if not self.link:
-            return
-        self._observer.frame(frame, self._now, from_camera=True)
-        if self.on_frame:
-            self.on_frame(frame, self._now)
-        if self._capture:
-            self._capture.sent(frame, self._now)
-        self._faults.lines[FROM_CAMERA].receive(frame, self._now)
-        self._mac = frame[6:12]
-        if frame[12:14] == b"\x08\x00" and len(frame) >= 34 and any(frame[26:30]):
-            self._address = IPv4Address(frame[26:30])
+    def receive(self, frame: bytes, now: int, camera: CameraPort | None = None) -> None:
+        """A frame that a camera has sent at `now`."""
+        self.run(now)
+        (camera or self.camera).transmit(frame, self._now)
 
     def advance(self, now: int) -> list[bytes]:
-        """Run the network up to `now`; frames that have reached the camera."""
-        self._run(now)
-        out, self._to_camera = self._to_camera, []
-        return out
+        """Run the network up to `now`; frames that have reached the first camera."""
+        self.run(now)
+        return self.camera.take()
 
     def next_deadline(self) -> int | None:
         """When `advance` has something to do."""
-        return self._now if self._to_camera else self._next_step()
+        return self._now if any(c.arrived for c in self.cameras) else self._next_step()
 
     # For tests and tools ----------------------------------------------------------------
-
-    @property
-    def link(self) -> bool:
-        """Is the camera's cable in, by hand and by the scenario's faults?"""
-        return self._link and self._faults.link(self._now)
-
-    def rule(self, function: Function, direction: str = "both") -> None:
-        """Let a function from packet to packets decide on what passes the camera's cable."""
-        for name, line in self._faults.lines.items():
-            if direction in ("both", name):
-                line.stages.append(FunctionStage(function))
 
     @property
     def peers(self) -> list[Peer]:
         """Every connection of the scenario's servers and clients, in order."""
         return self._endpoints.peers
 
-    @property
-    def camera_address(self) -> IPv4Address | None:
-        """The camera's address: by its lease, else as last seen."""
-        return self._dhcp.address_of(self._mac) or self._address
+    def join(self, name: str, scenario: Scenario, capture: Path | None = None) -> CameraPort:
+        """A cable for another camera, which DNS knows by `name` as soon as it has an address."""
+        made = Capture(capture, scenario.time, self._hold) if capture else None
+        lease = self._dhcp.address_of
+        port = CameraPort(name, scenario, self._names, lease, self._call, made)
+        self.cameras.append(port)
+        self.plug(name, port)
+        return port
 
     def ping(
         self, address: IPv4Address | str, now: int, host: str = GATEWAY, size: int = 32
@@ -129,12 +101,8 @@ class Network:
         return self.hosts[host].ping(IPv4Address(address), max(now, self._now), size)
 
     def extend(self, scenario: Scenario) -> None:
-        """Go on in a world with more certificates, or with more servers, clients, faults and
-        rules at their lists' ends."""
-        for fault in scenario.faults[len(self.scenario.faults) :]:
-            self._faults.add(fault)
-        for rule in scenario.rules[len(self.scenario.rules) :]:
-            self._faults.add_rule(rule)
+        """Go on in a world with more certificates, or with more servers and clients at their
+        lists' ends."""
         peers: list[Server | Client] = [*scenario.servers[len(self.scenario.servers) :]]
         peers += scenario.clients[len(self.scenario.clients) :]
         self.scenario = self._endpoints.authority.scenario = scenario
@@ -161,6 +129,13 @@ class Network:
         self._dns.add(name, address)
         return self._new_host(name, address)
 
+    def _address_of(self, camera: str) -> IPv4Address | None:
+        return next((c.address for c in self.cameras if c.name == camera), None)
+
+    def _call(self, name: str, address: IPv4Address) -> None:
+        self._dns.add(name, address)
+        self._names[address] = name
+
     def _new_host(self, name: str, address: IPv4Address) -> Host:
         name = f"{name} at {address}" if name in self.hosts else name
         host = Host(name, address, self.scenario.seed)
@@ -173,15 +148,25 @@ class Network:
         self.hosts[name] = host
         return host
 
-    def set_link(self, up: bool, now: int) -> None:
-        """Plug the camera's cable in or out; without it frames are lost both ways."""
-        self._run(now)
-        self._link = up
+    def leave(self, port: CameraPort) -> None:
+        """A camera goes; the network goes with the last one."""
+        self.cameras.remove(port)
+        self._switch.detach(port.name)
+        del self._ports[port.name]
+        if port.capture:
+            port.capture.close()
+        if not self.cameras:
+            self._endpoints.close()
+
+    def set_link(self, up: bool, now: int, camera: CameraPort | None = None) -> None:
+        """Plug a camera's cable in or out; without it frames are lost both ways."""
+        self.run(now)
+        (camera or self.camera).plugged = up
 
     def close(self) -> None:
-        """Finish the capture."""
-        if self._capture:
-            self._capture.close()
+        """Finish the captures."""
+        for capture in self._captures():
+            capture.close()
         self._endpoints.close()
 
     def __enter__(self) -> "Network":
@@ -218,7 +203,7 @@ class Network:
         self.plug(first.name, interface)
 
     def plug(self, name: str, port: Port) -> None:
-        """Put a port on the switch, beside the camera's."""
+        """Put a port on the switch."""
         self._switch.attach(name)
         self._ports[name] = port
 
@@ -231,54 +216,33 @@ class Network:
 
     def _next_step(self) -> int | None:
         ports = (port.next_deadline() for port in self._ports.values())
-        faults = self._faults.next_deadline(self._now)
-        return earliest(self._switch.next_deadline(), faults, *ports)
+        return earliest(self._switch.next_deadline(), *ports)
 
-    def _run(self, now: int) -> None:
+    def run(self, now: int) -> None:
         """Do everything in its order and at its own time, up to `now`."""
         while (due := self._next_step()) is not None and due <= now:
             self._now = max(self._now, due)
             self._step(self._now)
         self._now = max(self._now, now)
-        if self._capture:
-            self._capture.advance(self._now)
+        for capture in self._captures():
+            capture.advance(self._now)
 
     def _step(self, now: int) -> None:
-        to_camera = self._faults.lines[TO_CAMERA]
-        for frame in self._faults.lines[FROM_CAMERA].advance(now):
-            self._switch.send(CAMERA, frame, now)
         for name, frame in self._switch.due(now):
-            if name == CAMERA:
-                to_camera.receive(frame, now)
-            else:
+            if name in self._ports:  # else its station has left
                 self._ports[name].receive(frame, now)
         for name, port in self._ports.items():
             for frame in port.advance(now):
                 self._switch.send(name, frame, now)
-        for frame in self._faults.lies(now, (self._mac, self.camera_address)):
-            to_camera.receive(frame, now)
-        for frame in to_camera.advance(now):
-            self._arrive(frame, now)
 
-    def _arrive(self, frame: bytes, now: int) -> None:
-        """A frame has reached the camera's end of the cable."""
-        if self.link:
-            self._observer.frame(frame, now, from_camera=False)
-            if self.on_frame:
-                self.on_frame(frame, now)
-            if self._capture:
-                self._capture.arrived(frame, now)
-            self._to_camera.append(frame)
+    def _captures(self) -> Iterator[Capture]:
+        return (port.capture for port in self.cameras if port.capture)
 
     def _secrets(self, key_log: bytes) -> None:
-        if self._capture:
-            self._capture.secrets(key_log)
+        for capture in self._captures():
+            capture.secrets(key_log)
 
-    def _tell(self, event: Event) -> None:
-        self.events.append(event)
-        if self.on_event:
-            self.on_event(event)
-
-    def _tell_http(self, host: Host, outwards: bool, text: str) -> None:
-        ends = (host.name, CAMERA) if outwards else (CAMERA, host.name)
-        self._tell(Event(host.now, *ends, "HTTP", text))
+    def _tell_http(self, host: Host, peer: Address, outwards: bool, text: str) -> None:
+        camera = next((c for c in self.cameras if c.address == peer[0]), self.camera)
+        ends = (host.name, camera.name) if outwards else (camera.name, host.name)
+        camera.tell(Event(host.now, *ends, "HTTP", text))

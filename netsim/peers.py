@@ -8,7 +8,7 @@ from typing import Literal
 
 import h11
 
-from netsim.application import Application, Stream
+from netsim.application import Address, Application, Stream
 from netsim.rto import MS
 from netsim.scenario import End
 
@@ -79,7 +79,7 @@ class HttpServer(Recorded):
         page: bytes,
         delay_ms: int,
         clock: Callable[[int], datetime],
-        note: Callable[[bool, str], None],
+        note: Callable[[Address, bool, str], None],
     ) -> None:
         super().__init__(record)
         self._page, self._delay = page, delay_ms * MS
@@ -98,7 +98,9 @@ class HttpServer(Recorded):
             while isinstance(event := self._http.next_event(), h11.Event):
                 if isinstance(event, h11.Request):
                     method, target = event.method.decode(), event.target.decode("latin-1")
-                    self._note(False, f"{method} {target} HTTP/{event.http_version.decode()}")
+                    self._note(
+                        stream.peer, False, f"{method} {target} HTTP/{event.http_version.decode()}"
+                    )
                     self._head = method == "HEAD"
                 elif isinstance(event, h11.EndOfMessage):
                     stream.call_later(self._delay, lambda: self._answer(stream, 200, self._page))
@@ -119,7 +121,7 @@ class HttpServer(Recorded):
             ("Content-Type", "text/html; charset=utf-8"),
             ("Content-Length", str(len(page))),
         ]
-        self._note(True, f"{status} {reason}")
+        self._note(stream.peer, True, f"{status} {reason}")
         response = h11.Response(status_code=status, headers=headers, reason=reason.encode())
         out = self._http.send(response) or b""
         if not self._head:

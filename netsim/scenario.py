@@ -139,6 +139,7 @@ class Client:
     name: str
     address: IPv4Address
     port: Port
+    camera: str = "camera"
     start_ms: Count = 1000
     retry_ms: Count = 500
     count: Count = 1

@@ -45,6 +45,11 @@ class Switch:
         """Add a port."""
         self._ports.append(port)
 
+    def detach(self, port: str) -> None:
+        """Take a port away; what is on its way there still arrives."""
+        self._ports.remove(port)
+        self._stations = {mac: name for mac, name in self._stations.items() if name != port}
+
     def send(self, port: str, frame: bytes, now: int) -> None:
         """The station on `port` sends a frame; runts and giants are lost."""
         if 14 <= len(frame) <= LONGEST:

@@ -221,7 +221,7 @@ class UdpForward:
 
     def take(self, data: bytes, peer: tuple[str, int]) -> None:
         """A program has sent this; the first to the camera shows where it is."""
-        host, camera = self._bridge.host, self._bridge.testbed.network.camera_address
+        host, camera = self._bridge.host, self._bridge.testbed.network.camera.address
         if peer not in self._ports:
             self._ports[peer] = host.bind(self)
             self._peers[self._ports[peer]] = peer
@@ -267,7 +267,7 @@ class Listener:
             return
         real.setblocking(False)
         relay, testbed = Relay(self._bridge, real), self._bridge.testbed
-        camera = testbed.network.camera_address
+        camera = testbed.network.camera.address
         if camera is None:
             relay.lost(None, "the camera has no address yet")
         else:

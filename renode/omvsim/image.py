@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -16,6 +16,7 @@ from omvsim.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "build/firmware/openmv_h7.elf"
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
+UNIQUE_ID = 0x1FF1E800
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ def check_vectors(image: Image, memories: Iterable[range]) -> None:
                 f"{image.path}: the {what} in the vector table (0x{BOOT_ADDRESS + offset:08X}) is "
                 f"0x{value:08X}, outside the board's memory: check the linker script"
             )
+
+
+def renumbered(image: Image, number: int) -> Image:
+    """The image for a chip from another place of the wafer (RM0433 61.1): one camera of many."""
+    coordinates = (0x001F0042 + (number << 16)).to_bytes(4, "little")
+    return replace(image, segments=(*image.segments, (UNIQUE_ID, coordinates)))
 
 
 def display(path: Path) -> str:

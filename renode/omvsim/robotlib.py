@@ -537,7 +537,7 @@ class robotlib:
         return f"\nthe camera printed:\n{self._text}{raised}"
 
     def _conversation_told(self) -> str:
-        events = self.testbed.network.events
+        events = self.testbed.network.camera.events
         return "\n".join(f"{e.source} > {e.target}: {e.text}" for e in events)
 
     def _captured(self) -> bytes:

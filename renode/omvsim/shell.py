@@ -46,7 +46,7 @@ class Cable(SuperSocket):
         self._testbed = testbed
         self._heard: deque[tuple[bytes, int]] = deque(maxlen=10_000)
         self._out: deque[bytes] = deque()  # by scapy's own thread
-        testbed.network.on_frame = lambda frame, now: self._heard.append((frame, now))
+        testbed.network.camera.on_frame = lambda frame, now: self._heard.append((frame, now))
         testbed.network.plug("shell", self)
 
     # The port on the switch -------------------------------------------------------------
@@ -127,7 +127,7 @@ def add_command(commands: Any) -> None:
 def names(testbed: Testbed) -> dict[str, Any]:
     """What the prompt knows."""
     cable = Cable(testbed)
-    ip = str(testbed.network.camera_address)
+    ip = str(testbed.network.camera.address)
     ask = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(
         op=1, hwsrc=MAC, psrc=ADDRESS, pdst=ip, hwdst="00:00:00:00:00:00"
     )

@@ -54,7 +54,7 @@ def soak(
     The same seed gives the same frames at the same times. FirmwareFault comes from the camera's
     faults, TimeLimit from a REPL that has stopped to answer.
     """
-    address = testbed.network.camera_address
+    address = testbed.network.camera.address
     if address is None:
         raise UserError("the camera has no address: soak needs a scenario with DHCP and a link")
     began, executed = testbed.now, testbed.engine.instructions

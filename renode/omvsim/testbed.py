@@ -104,7 +104,12 @@ def find_scenario(name: str | Path | None) -> netsim.Scenario:
 
 
 class Testbed:
-    """One camera with its network. Times are virtual nanoseconds since power-on."""
+    """A camera with its network. Times are virtual nanoseconds since power-on.
+
+    `beside` names the testbed of another camera whose network this one joins, as `name` (which
+    DNS knows); of its scenario its own `[camera]`, `[[fault]]` and `[[rule]]` hold then. Cameras
+    of one network run in lock-step: whichever is waited for, all go on.
+    """
 
     __test__ = False  # not a test, whatever pytest makes of its name
 
@@ -117,14 +122,26 @@ class Testbed:
         seed: int | None = None,
         out: Path | str | None = None,
         script: str = "",
+        beside: Testbed | None = None,
+        name: str = "camera",
     ) -> None:
         world = scenario if isinstance(scenario, netsim.Scenario) else find_scenario(scenario)
         self.scenario = world if seed is None else world.with_seed(seed)
+        self.name = name
+        self._cameras: list[Testbed] = beside._cameras if beside else []
+        if name in (camera.name for camera in self._cameras):
+            raise UserError(f"two cameras named {name} in one network: name them differently")
+        self._power_on = beside.now if beside else 0
         self.image = images.load(Path(firmware) if firmware else None)
+        if self._cameras:
+            self.image = images.renumbered(self.image, len(self._cameras))
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
         self.engine: Engine = Embedded(
-            description, self.image, seed=self.scenario.seed, rtc_start=self.scenario.camera.rtc
+            description,
+            self.image,
+            seed=self.scenario.seed + len(self._cameras),
+            rtc_start=self.scenario.camera.rtc,
         )
         self._link = self.scenario.camera.link
         self.engine.set_link(self._link)
@@ -158,12 +175,19 @@ class Testbed:
         self.evidence = Evidence(Path(out), self._result, files) if out else None
         capture = self.evidence.capture if self.evidence else None
         try:
-            self.network = netsim.build(self.scenario, capture)
+            self.network: netsim.Network
+            if beside:
+                self.network = beside.network
+                self.port = self.network.join(name, self.scenario, capture)
+            else:
+                self.network = netsim.build(self.scenario, capture)
+                self.port = self.network.camera
         except BaseException as error:
             self._finish(*outcome_of(error))
             raise
+        self._cameras.append(self)
         if self.evidence:
-            self.network.on_event = self.evidence.event
+            self.port.on_event = self.evidence.event
 
     def __enter__(self) -> Self:
         return self
@@ -178,11 +202,13 @@ class Testbed:
 
     @property
     def now(self) -> int:
-        return self.engine.now
+        """The network's virtual time; 0 was when its first camera was switched on."""
+        return self.engine.now + self._power_on
 
     def close(self, outcome: str = "passed", detail: str = "") -> None:
-        """Write the evidence and let the camera go."""
-        self.network.close()
+        """Write the evidence and let the camera go; the network goes with its first camera."""
+        self._cameras.remove(self)
+        self.network.leave(self.port)
         self._finish(outcome, detail)
 
     def _finish(self, outcome: str, detail: str) -> None:
@@ -201,35 +227,56 @@ class Testbed:
         """Run to `until`, or to the next thing that happens between camera and network."""
         deadline = self.network.next_deadline()
         target = until if deadline is None else min(until, deadline)
-        stop = self.engine.run(max(target, self.engine.now))
-        printed = self.engine.console_read()
-        if printed:
-            self.console += printed
-            if self.evidence:
-                self.evidence.console(printed, self.engine.now)
-            self.printed(printed)
-            self._attend()
-        for sent, frame in self.engine.frames():
-            self._result.frames_sent += 1
-            self.network.receive(frame, sent)
-        arrived = self.network.advance(self.engine.now)
-        if self.network.link != self._link:
-            self._link = self.network.link
+        if len(self._cameras) > 1:
+            target = min(target, self.now + self.network.lookahead)
+        cameras = tuple(self._cameras)
+        stops = {camera: camera._execute(max(target, camera.now)) for camera in cameras}
+        sent = [(at, camera.port, f) for camera in cameras for at, f in camera._sent()]
+        for at, port, frame in sorted(sent, key=lambda one: one[0]):
+            self.network.receive(frame, at, port)
+        self.network.run(self.now)
+        for camera in cameras:
+            camera._hear()
+        for camera, stop in stops.items():
+            if stop in (Stop.FAULT, Stop.LOCKUP) and camera._fault is None:
+                camera._report_fault(stop)
+        return stops[self]
+
+    def _execute(self, target: int) -> Stop:
+        """Run to `target`; a camera that is alone only to its next frame or byte."""
+        while True:
+            stop = self.engine.run(target - self._power_on)
+            if printed := self.engine.console_read():
+                self.console += printed
+                if self.evidence:
+                    self.evidence.console(printed, self.now)
+                self.printed(printed)
+                self._attend()
+            halts = stop in (Stop.FAULT, Stop.LOCKUP)
+            if halts or len(self._cameras) == 1 or self.now >= target:
+                return stop
+
+    def _sent(self) -> list[tuple[int, bytes]]:
+        frames = [(at + self._power_on, frame) for at, frame in self.engine.frames()]
+        self._result.frames_sent += len(frames)
+        return frames
+
+    def _hear(self) -> None:
+        """Take over what the network has for the camera."""
+        if self.port.link != self._link:
+            self._link = self.port.link
             self.engine.set_link(self._link)
-        for frame in arrived:
+        for frame in self.port.take():
             self._result.frames_received += 1
             self.engine.send_frame(frame)
-        if stop in (Stop.FAULT, Stop.LOCKUP) and self._fault is None:
-            self._report_fault(stop)
-        return stop
 
     def _report_fault(self, stop: Stop) -> None:
         """Let the firmware say what it says about a fault, then raise FirmwareFault."""
         fault = self.engine.fault
         text = f"{LOCKUP} {fault}" if stop is Stop.LOCKUP else str(fault)
         self._fault = FirmwareFault(text, fault)
-        end = self.engine.now + LAST_WORDS
-        while stop not in (Stop.LOCKUP, Stop.RESET) and self.engine.now < end:
+        end = self.now + LAST_WORDS
+        while stop not in (Stop.LOCKUP, Stop.RESET) and self.now < end:
             stop = self.step(end)
         if stop is Stop.LOCKUP and not text.startswith(LOCKUP):
             self._fault = FirmwareFault(f"{LOCKUP} {text}", fault)
@@ -239,17 +286,18 @@ class Testbed:
         self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it"
     ) -> None:
         """Run until the condition holds; TimeLimit after `limit` ns."""
-        end = self.engine.now + limit
+        end = self.now + limit
         while not condition():
-            if self.engine.now >= end:
+            if self.now >= end:
                 raise TimeLimit(f"{what} did not come within {limit / SECOND:g} s of virtual time")
-            self.step(min(end, self.engine.now + self.stride))
+            if self.step(min(end, self.now + self.stride)) is Stop.LOCKUP and self._fault:
+                raise self._fault  # time stands still for this camera
             self.waiting()
 
     def run_for(self, nanoseconds: int) -> None:
         """Let time pass."""
-        end = self.engine.now + nanoseconds
-        self.run_until(lambda: self.engine.now >= end, nanoseconds + 1)
+        end = self.now + nanoseconds
+        self.run_until(lambda: self.now >= end, nanoseconds + 1)
 
     def expect(self, pattern: str, limit: int = 10 * SECOND, start: int = 0) -> re.Match[bytes]:
         """Run until the console, from byte `start` on, shows a match of the regular expression."""
@@ -269,9 +317,9 @@ class Testbed:
         """Run to the prompt, then until the network has given an address if it can."""
         self._await_prompt(0, limit)
         if self.scenario.dhcp.enabled and self.scenario.camera.link:
-            end = self.engine.now + 5 * SECOND
-            while self.network.camera_address is None and self.engine.now < end:
-                self.step(min(end, self.engine.now + STRIDE))
+            end = self.now + 5 * SECOND
+            while self.port.address is None and self.now < end:
+                self.step(min(end, self.now + STRIDE))
                 self.waiting()
         for name, content in self.files.items():
             self.put(name, content)
@@ -372,27 +420,25 @@ class Testbed:
 
     def content(self, file: scenarios.File) -> bytes:
         """What a file of the scenario's [camera.files] kind holds."""
-        return certificates.content(self.scenario, file)
+        return certificates.content(self._world, file)
 
     def serve(self, **server: Any) -> None:
         """Put another server into the network: keys of a scenario's [[server]]."""
-        self.scenario = self.scenario.with_one("server", **server)
-        self.network.extend(self.scenario)
+        self._extend(self._world.with_one("server", **server))
 
     def call(self, **client: Any) -> None:
         """Let another client call the camera from now on: keys of a scenario's [[client]]."""
-        self.scenario = self.scenario.with_one("client", **client)
-        self.network.extend(self.scenario)
+        self._extend(self._world.with_one("client", **client))
 
     def suffer(self, **fault: Any) -> None:
         """Let something go wrong on the cable from now on: keys of a scenario's [[fault]]."""
         self.scenario = self.scenario.with_one("fault", **self._from_now(fault))
-        self.network.extend(self.scenario)
+        self.port.suffer(self.scenario.faults[-1:], ())
 
     def rule(self, **rule: Any) -> None:
-        """Let a rule hold from now on: keys of a scenario's [[rule]]."""
+        """Let a rule hold on the cable from now on: keys of a scenario's [[rule]]."""
         self.scenario = self.scenario.with_one("rule", **self._from_now(rule))
-        self.network.extend(self.scenario)
+        self.port.suffer((), self.scenario.rules[-1:])
 
     def _from_now(self, options: dict[str, Any]) -> dict[str, Any]:
         """Times in mid run count from now."""
@@ -404,15 +450,22 @@ class Testbed:
         """Let a certificate of the host be known to the network as `name`."""
         key = str(key_file.resolve()) if key_file else None
         made = scenarios.CertificateOptions(file=str(file.resolve()), key_file=key)
-        known = {**self.scenario.certificates, name: made}
-        self.scenario = replace(self.scenario, certificates=known)
-        self.network.extend(self.scenario)
+        known = {**self._world.certificates, name: made}
+        self._extend(replace(self._world, certificates=known))
+
+    @property
+    def _world(self) -> netsim.Scenario:
+        """The scenario whose servers, clients and certificates are the network's."""
+        return self._cameras[0].scenario
+
+    def _extend(self, scenario: netsim.Scenario) -> None:
+        self._cameras[0].scenario = scenario
+        self.network.extend(scenario)
 
     def set_link(self, up: bool) -> None:
         """Plug the camera's cable in or out."""
-        self.network.set_link(up, self.engine.now)
-        self._link = self.network.link
-        self.engine.set_link(self._link)
+        self.network.set_link(up, self.now, self.port)
+        self._hear()
 
     def reset(self) -> None:
         """Press the reset button and wait for the prompt."""
@@ -422,10 +475,10 @@ class Testbed:
 
     def ping(self, size: int = 32, limit: int = 2 * SECOND) -> int:
         """Ping the camera from the gateway; the round trip in ns. Raises TimeLimit."""
-        address = self.network.camera_address
+        address = self.port.address
         if address is None:
             raise UserError("the camera has no address yet")
-        sent = self.engine.now
+        sent = self.now
         ping = self.network.ping(address, sent, size=size)
         self.run_until(lambda: ping.reply_ns is not None, limit, f"an echo reply from {address}")
         assert ping.reply_ns is not None

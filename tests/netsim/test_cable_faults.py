@@ -179,7 +179,7 @@ def test_what_the_capture_shows_is_on_the_cable(tmp_path: object) -> None:
         station = Station(network)
         station.host.connect(ECHO, 7, Collector(b"x"), 0)
         station.run(SECOND)
-        told = [event.source for event in network.events]
+        told = [event.source for event in network.camera.events]
     assert told and set(told) == {"camera"}
 
 
@@ -191,7 +191,7 @@ def test_the_link_is_told() -> None:
         while (due := network.next_deadline()) is not None:
             now = max(now, due)
             network.advance(now)
-            seen.append((now // MS, network.link))
+            seen.append((now // MS, network.camera.link))
     assert seen == [(100, False), (200, True)]
 
 
@@ -334,7 +334,7 @@ def test_a_function_decides() -> None:
                 packet[TCP].payload = Raw(bytes(packet[TCP].payload).upper())
             return [packet]
 
-        network.rule(function, "from_camera")
+        network.camera.rule(function, "from_camera")
         station = Station(network)
         client = Collector(b"quiet")
         station.host.connect(ECHO, 7, client, 0)

@@ -108,7 +108,7 @@ def test_server_echoes_after_a_cookie() -> None:
     assert client.got == b"hello ping"
     [peer] = network.peers
     assert (peer.version, peer.received, peer.error) == ("DTLSv1.2", b"ping", None)
-    told = [e.text for e in network.events if e.protocol == "DTLS"]
+    told = [e.text for e in network.camera.events if e.protocol == "DTLS"]
     assert told[:3] == ["DTLS ClientHello", "DTLS HelloVerifyRequest", "DTLS ClientHello"]
     assert told[3].startswith("DTLS ServerHello, Certificate")
 

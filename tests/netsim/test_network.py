@@ -58,7 +58,7 @@ def test_the_example_gets_its_page() -> None:
 
 def test_the_conversation_is_told() -> None:
     station, _ = example(netsim.scenario.default())
-    texts = [e.text for e in station.network.events if e.protocol != "ARP"]
+    texts = [e.text for e in station.network.camera.events if e.protocol != "ARP"]
     expected = [
         "DHCP DISCOVER",
         "DHCP OFFER 192.168.1.100",
@@ -80,7 +80,7 @@ def test_the_conversation_is_told() -> None:
     ]
     rest = iter(texts)
     assert [t for t in expected if t not in rest] == []
-    times = [e.time for e in station.network.events]
+    times = [e.time for e in station.network.camera.events]
     assert times == sorted(times)
 
 
@@ -164,7 +164,7 @@ def test_unknown_addresses_are_unreachable(open_network: OpenNetwork) -> None:
     collector = Collector()
     station.host.connect(IPv4Address("8.8.8.8"), 80, collector, 0)
     station.run(SECOND)
-    assert "ICMP host unreachable" in [e.text for e in network.events]
+    assert "ICMP host unreachable" in [e.text for e in network.camera.events]
     station.host.connect(WEB, 81, collector, station.now)
     station.run(SECOND)
     assert collector.events == ["lost refused"]
@@ -191,7 +191,7 @@ def test_without_link_nothing_passes(open_network: OpenNetwork) -> None:
     network.set_link(False, 0)
     ping = station.host.ping(IPv4Address("192.168.1.1"), 0)
     station.run(SECOND)
-    assert ping.reply_ns is None and network.events == []
+    assert ping.reply_ns is None and network.camera.events == []
     network.set_link(True, station.now)
     ping = station.host.ping(IPv4Address("192.168.1.1"), station.now)
     station.run(3 * SECOND)
@@ -211,7 +211,7 @@ def test_a_page_gets_through_a_lossy_cable(seed: int) -> None:
         station.run(300 * SECOND)
     assert bytes(client.got).partition(b"\r\n\r\n")[2] == page.encode()
     assert network.peers[0].error is None
-    assert any("retransmission" in e.text for e in network.events)
+    assert any("retransmission" in e.text for e in network.camera.events)
 
 
 def test_a_tcp_client_comes_and_hears(open_network: OpenNetwork) -> None:
@@ -220,7 +220,7 @@ def test_a_tcp_client_comes_and_hears(open_network: OpenNetwork) -> None:
     )
     station = Station(open_network(world))
     told: list[netsim.Event] = []
-    station.network.on_event = told.append
+    station.network.camera.on_event = told.append
 
     class Echo(Collector):
         def received(self, stream: Stream, data: bytes) -> None:
@@ -233,7 +233,7 @@ def test_a_tcp_client_comes_and_hears(open_network: OpenNetwork) -> None:
     station.run(5 * SECOND)
     [peer] = station.network.peers
     assert (peer.received, peer.error) == (b"hi", None) and peer.closed_ns
-    assert told == station.network.events[-len(told) :] != []
+    assert told == station.network.camera.events[-len(told) :] != []
 
 
 CLIENTS = """

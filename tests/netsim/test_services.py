@@ -61,7 +61,7 @@ def test_dhcp_offer_and_ack_carry_the_configuration(station: Station) -> None:
         "renewal_time": 50,
         "rebinding_time": 87,
     }
-    assert station.network.camera_address == IPv4Address("192.168.1.20")
+    assert station.network.camera.address == IPv4Address("192.168.1.20")
 
 
 def test_dhcp_broadcast_flag_is_honoured(station: Station) -> None:
@@ -178,8 +178,8 @@ def test_http_10_closes_after_its_delay(station: Station) -> None:
     assert head.startswith(b"HTTP/1.1 200 OK\r\n") and body == b"hello"
     assert b"Date: Mon, 03 Feb 2031 04:05:06 GMT" in head
     assert client.events == ["opened", "ended", "lost None"]
-    [said] = [e.time for e in station.network.events if e.text == "200 OK"]
-    [asked] = [e.time for e in station.network.events if e.text == "GET / HTTP/1.0"]
+    [said] = [e.time for e in station.network.camera.events if e.text == "200 OK"]
+    [asked] = [e.time for e in station.network.camera.events if e.text == "GET / HTTP/1.0"]
     assert said - asked == 30 * MS
 
 

@@ -1,0 +1,125 @@
+"""A camera's cable: what goes wrong on it, what passes its end, and the story of that."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+from netsim.capture import Capture
+from netsim.events import Event, Observer
+from netsim.faults import FROM_CAMERA, TO_CAMERA, Faults
+from netsim.rules import Function, FunctionStage, RuleStage
+from netsim.scenario import Fault, Rule, Scenario
+
+
+class CameraPort:
+    """To the switch a Port; the camera's side are `transmit` and `take`.
+
+    `scenario` tells about this cable alone: `[camera]`, `[[fault]]`, `[[rule]]`, seed, time.
+    `events` tells the conversation so far; `on_event` is called with each event, `on_frame`
+    with each frame at the camera's end and its time in ns.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scenario: Scenario,
+        names: dict[IPv4Address, str],
+        lease: Callable[[bytes], IPv4Address | None],
+        moved: Callable[[str, IPv4Address], None],
+        capture: Capture | None,
+    ) -> None:
+        self.name = name
+        self.events: list[Event] = []
+        self.on_event: Callable[[Event], None] | None = None
+        self.on_frame: Callable[[bytes, int], None] | None = None
+        self.capture = capture
+        self.plugged = scenario.camera.link
+        self._now = 0
+        self._lease, self._moved = lease, moved
+        self._seen: IPv4Address | None = None  # the address that the camera has used last
+        self._mac = bytes(6)  # likewise
+        self._told: IPv4Address | None = None
+        self.arrived: list[bytes] = []
+        self._observer = Observer(names, self.tell, name)
+        self._faults = Faults(scenario.seed, RuleStage)
+        self.suffer(scenario.faults, scenario.rules)
+
+    # The camera's side --------------------------------------------------------------------
+
+    @property
+    def link(self) -> bool:
+        """Is the cable in, by hand and by the scenario's faults?"""
+        return self.plugged and self._faults.link(self._now)
+
+    @property
+    def address(self) -> IPv4Address | None:
+        """The camera's address: by its lease, else as last seen."""
+        return self._lease(self._mac) or self._seen
+
+    def transmit(self, frame: bytes, now: int) -> None:
+        """The camera has sent a frame at `now`."""
+        self._now = now
+        if self.link:
+            self._pass(frame, from_camera=True)
+            self._faults.lines[FROM_CAMERA].receive(frame, now)
+            self._mac = frame[6:12]
+            if frame[12:14] == b"\x08\x00" and len(frame) >= 34 and any(frame[26:30]):
+                self._seen = IPv4Address(frame[26:30])
+            if self.address and self.address != self._told:
+                self._told = self.address
+                self._moved(self.name, self._told)
+
+    def take(self) -> list[bytes]:
+        """Frames that have reached the camera since the last call."""
+        out, self.arrived = self.arrived, []
+        return out
+
+    # The switch's side: Port --------------------------------------------------------------
+
+    def receive(self, frame: bytes, now: int) -> None:
+        """A frame has come through the switch's cable."""
+        self._faults.lines[TO_CAMERA].receive(frame, now)
+
+    def advance(self, now: int) -> list[bytes]:
+        """What has passed the faults, either way."""
+        self._now = now
+        line = self._faults.lines[TO_CAMERA]
+        for lie in self._faults.lies(now, (self._mac, self.address)):
+            line.receive(lie, now)
+        for frame in line.advance(now):
+            if self.link:
+                self._pass(frame, from_camera=False)
+                self.arrived.append(frame)
+        return self._faults.lines[FROM_CAMERA].advance(now)
+
+    def next_deadline(self) -> int | None:
+        """When a frame is due, or the cable's link changes."""
+        return self._faults.next_deadline(self._now)
+
+    # For tests and tools ------------------------------------------------------------------
+
+    def suffer(self, faults: tuple[Fault, ...], rules: tuple[Rule, ...]) -> None:
+        """More faults and rules, behind those that are there."""
+        for fault in faults:
+            self._faults.add(fault)
+        for rule in rules:
+            self._faults.add_rule(rule)
+
+    def rule(self, function: Function, direction: str = "both") -> None:
+        """Let a function from packet to packets decide on what passes the cable."""
+        for name, line in self._faults.lines.items():
+            if direction in ("both", name):
+                line.stages.append(FunctionStage(function))
+
+    def tell(self, event: Event) -> None:
+        """A step of the conversation."""
+        self.events.append(event)
+        if self.on_event:
+            self.on_event(event)
+
+    def _pass(self, frame: bytes, from_camera: bool) -> None:
+        self._observer.frame(frame, self._now, from_camera)
+        if self.on_frame:
+            self.on_frame(frame, self._now)
+        if self.capture:
+            note = self.capture.sent if from_camera else self.capture.arrived
+            note(frame, self._now)

@@ -45,3 +45,33 @@ def test_instructions_after_an_it_block(program, address, access, first):
     p = program(SOURCE.format(address=address, access=access, first=first))
     p.run()
     assert p.writes == [1]
+
+
+@pytest.mark.parametrize("access", ["ldrbne r3, [r0], #1", "strbne r3, [r0], #1"])
+def test_the_way_on_from_an_it_block_once_its_page_is_known(program, access):
+    """Unicorn links blocks: the link made after a miss must not lead to a block under IT bits."""
+    p = program(f"""
+        .thumb_func
+    reset:
+        ldr r0, =0x20003000
+        ldr r4, =0x40000000
+        movs r7, #3
+        b 1f
+        nop
+    1:  movs r2, #1
+        lsls r3, r2, #31
+        itt ne
+        {access}
+        addne r6, r6, #1
+        b 2f
+        nop
+    2:  subs r5, r2, r2
+        beq 3f
+        str r7, [r4]
+    3:  subs r7, r7, #1
+        bne 1b
+        str r7, [r4]
+        b .
+    """)
+    p.run()
+    assert p.writes == [0]

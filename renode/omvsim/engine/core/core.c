@@ -457,8 +457,12 @@ const char *core_run(Core *c)
         c->intno = -1;
         uc_err err = uc_emu_start(c->uc, core_reg(c, UC_ARM_REG_PC) | 1, 0xEFFFFFFE, 0, 0);
         settle_flash(c);
-        if (c->it_stale)
+        if (c->it_stale) {
             core_set_reg(c, UC_ARM_REG_XPSR_NZCVQG, core_reg(c, UC_ARM_REG_XPSR) & ~IT_BITS);
+            /* the block before is linked to one under IT bits by now: unlink it */
+            uint32_t pc = core_reg(c, UC_ARM_REG_PC);
+            uc_ctl_remove_cache(c->uc, pc, pc + 2);
+        }
         c->it_stale = false;
         if (PyErr_Occurred())
             return NULL;

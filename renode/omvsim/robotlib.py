@@ -50,6 +50,7 @@ class robotlib:
         self._printed = bytearray()
         self._raised = ""
         self._script: Execution | None = None
+        self._others: dict[str, tuple[Any, ...]] = {}  # cameras that no keyword is about now
         self._peer: Peer | None = None
         self._visits: list[Peer] = []
 
@@ -80,10 +81,39 @@ class robotlib:
         if self._out is None and (root := _variable("OUTPUT_DIR")):
             test = slug(f"{_variable('SUITE_NAME')} {_variable('TEST_NAME')}")
             self._out = Path(root) / "evidence" / test
+        self._switch_on(firmware, scenario, seed=seed)
+
+    @keyword
+    def another_camera_joins(
+        self, name: str, scenario: str | None = None, firmware: str | None = None
+    ) -> None:
+        """Boot one more camera in this network, where DNS knows it by its name; of the scenario
+        its own `[camera]`, `[[fault]]` and `[[rule]]` hold. The keywords that follow are about
+        it; its evidence goes to a folder of its name in the first one's."""
+        beside = self.testbed
+        self._put_aside()
+        self._out = self._out and self._out / name
+        self._printed, self._script = bytearray(), None
+        self._switch_on(firmware, scenario, beside=beside, name=name)
+
+    @keyword
+    def turn_to_camera(self, name: str) -> None:
+        """The keywords that follow are about this camera; the first one's name is camera."""
+        if name not in self._others:
+            raise AssertionError(f"no camera {name}: one of {', '.join(self._others) or 'none'}")
+        state = self._others.pop(name)
+        self._put_aside()
+        self._testbed, self._out, self._printed, self._raised, self._script = state
+
+    def _put_aside(self) -> None:
+        state = self._testbed, self._out, self._printed, self._raised, self._script
+        self._others[self.testbed.name] = state
+
+    def _switch_on(self, firmware: str | None, scenario: str | None, **options: Any) -> None:
         self._forget()
         self._testbed = Testbed(
-            firmware or _variable("FIRMWARE"), scenario, seed=seed, out=self._out,
-            script=_variable("TEST_NAME") or "",
+            firmware or _variable("FIRMWARE"), scenario, out=self._out,
+            script=_variable("TEST_NAME") or "", **options,
         )  # fmt: skip
         self._testbed.boot()
         for file in filter(None, (_variable("PUT") or "").split(os.pathsep)):
@@ -91,10 +121,13 @@ class robotlib:
 
     @keyword
     def stop_camera(self) -> None:
-        """Write the evidence and let the camera go; without a camera, nothing."""
-        if self._testbed is not None:
+        """Write the evidence and let the cameras go; without a camera, nothing."""
+        while self._testbed is not None:
             self._testbed.close("exception" if self._raised else "passed", self._raised)
             self._testbed = None
+            if self._others:
+                _, state = self._others.popitem()
+                self._testbed, self._out, self._printed, self._raised, self._script = state
 
     @keyword
     def camera_has_file(self, name: str, **source: str) -> None:
@@ -537,7 +570,7 @@ class robotlib:
         return f"\nthe camera printed:\n{self._text}{raised}"
 
     def _conversation_told(self) -> str:
-        events = self.testbed.network.camera.events
+        events = self.testbed.port.events
         return "\n".join(f"{e.source} > {e.target}: {e.text}" for e in events)
 
     def _captured(self) -> bytes:

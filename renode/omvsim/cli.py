@@ -10,14 +10,16 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from omvsim import bridge, image, paced
 from omvsim.errors import UserError
-from omvsim.rawrepl import ProtocolError
+from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
     BOARD,
     SECOND,
@@ -114,6 +116,8 @@ class Progress:
 
 def run(options: argparse.Namespace) -> int:
     source = read_script(options.script)  # before anything is made
+    for other in options.beside:
+        read_script(other.script)
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code = 0
     progress = Progress(options.interrupt, options.host_limit / SECOND)
@@ -133,10 +137,10 @@ def run(options: argparse.Namespace) -> int:
             script=str(options.script),
         ) as testbed:  # fmt: skip
             testbed.waiting = lambda: progress.tick(testbed)
-            if bridges(options):  # the host's part is in no evidence
+            if bridges(options) or options.beside:  # what replay does not repeat
                 testbed.boot()
-                with bridged(testbed, options):
-                    testbed.exec(source, options.time_limit, printed)
+                with bridged(testbed, options), joined(testbed, options, out) as lines:
+                    testbed.exec(source, options.time_limit, lines or printed)
             else:
                 testbed.play(source, options.time_limit, printed)
     except ScriptError as error:
@@ -180,6 +184,70 @@ def repl(options: argparse.Namespace) -> int:
 def bridges(options: argparse.Namespace) -> bool:
     """Is this computer joined to the network?"""
     return bool(options.forward or options.reach or options.tap)
+
+
+class Beside(NamedTuple):
+    """Another camera of the network."""
+
+    name: str
+    script: Path
+    firmware: Path | None
+
+
+def beside(text: str) -> Beside:
+    """From NAME=SCRIPT[@IMAGE]."""
+    name, _, rest = text.partition("=")
+    script, _, firmware = rest.partition("@")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) or not script:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=SCRIPT or NAME=SCRIPT@IMAGE")
+    return Beside(name, Path(script), Path(firmware) if firmware else None)
+
+
+@contextlib.contextmanager
+def joined(
+    testbed: Testbed, options: argparse.Namespace, out: Path
+) -> Iterator[Callable[[bytes], object] | None]:
+    """With the cameras that --beside asks for; their scripts have had a second to begin. Gives
+    what prints the first camera's lines then."""
+    if not options.beside:
+        yield None
+        return
+    world = replace(testbed.scenario, faults=(), rules=())
+    with contextlib.ExitStack() as stack:
+        scripts = []
+        for name, script, firmware in options.beside:
+            camera = stack.enter_context(Testbed(
+                firmware or options.firmware, world, board=options.board, out=out / name,
+                script=str(script), beside=testbed, name=name,
+            ))  # fmt: skip
+            camera.waiting = testbed.waiting
+            camera.boot()
+            printed = stack.enter_context(lines_of(name))
+            scripts.append((camera, camera.start(read_script(script), printed)))
+        testbed.run_for(SECOND)
+        with lines_of(testbed.name) as printed:
+            yield printed
+        testbed.run_for(SECOND // 5)  # for their last words
+        for camera, execution in scripts:
+            if execution.state is State.DONE:
+                camera.finish(execution)  # raises what the script raised
+
+
+@contextlib.contextmanager
+def lines_of(name: str) -> Iterator[Callable[[bytes], object]]:
+    """Prints what a camera prints, line by line, behind the camera's name."""
+    held = b""
+
+    def printed(data: bytes) -> None:
+        nonlocal held
+        *lines, held = (held + data).replace(b"\r\n", b"\n").split(b"\n")
+        for line in lines:
+            print(f"{name}| {line.decode(errors='replace')}", flush=True)
+
+    try:
+        yield printed
+    finally:
+        printed(b"\n" if held else b"")
 
 
 @contextlib.contextmanager
@@ -226,11 +294,17 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
               omvsim run --scenario expired --out evidence firmware/examples/tls_client.py
               omvsim run --firmware build/mine/openmv_h7.elf --time-limit 2m soak.py
               omvsim run --forward 8443:8443 --time-limit 10m firmware/examples/tls_server.py
+              omvsim run --beside server.lan=firmware/examples/tls_server.py client.py
               omvsim run --reach broker.lan=127.0.0.1:8883 mqtt.py
 
             """) + EXIT_CODES,
     )  # fmt: skip
     command.add_argument("script", type=Path, metavar="SCRIPT")
+    command.add_argument(
+        "--beside", type=beside, action="append", default=[], metavar="NAME=SCRIPT[@IMAGE]",
+        help="another camera in the same network, which DNS knows as NAME; it begins a second "
+        "before (may be repeated)",
+    )  # fmt: skip
     command.add_argument(
         "--time-limit", type=duration, default="20s", metavar="TIME",
         help="virtual time that the script may take (default: 20s)",

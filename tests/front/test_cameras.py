@@ -1,0 +1,130 @@
+"""Several cameras in one network: time, addresses, evidence, faults, and `omvsim run --beside`."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omvsim.errors import UserError
+from omvsim.testbed import FirmwareFault, Testbed
+from scapy.utils import RawPcapNgReader
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+CLIENT = """
+import socket
+sock = socket.socket()
+sock.connect(socket.getaddrinfo("camera", 7)[0][-1])
+sock.write(b"x" * 3000)
+print(len(sock.read()))
+"""
+ECHO = """
+import socket
+listener = socket.socket()
+listener.bind(socket.getaddrinfo("0.0.0.0", 7)[0][-1])
+listener.listen(4)
+for _ in range(visits):
+    sock, address = listener.accept()
+    data = b""
+    while len(data) < 3000:
+        data += sock.recv(1000)
+    sock.write(data)
+    sock.close()
+"""
+
+
+def frames(capture: Path) -> list[tuple[int, bytes]]:
+    with RawPcapNgReader(str(capture)) as reader:
+        return [(meta.tshigh << 32 | meta.tslow, data) for data, meta in reader]
+
+
+def visit(out: Path, cameras: int) -> list[str]:
+    """So many cameras visit the first at the same time; what they print."""
+    with Testbed(out=out / "camera") as first:
+        first.boot()
+        server = first.start(ECHO.replace("visits", str(cameras)))
+        first.run_for(10**8)
+        others = [Testbed(out=out / f"c{n}", beside=first, name=f"c{n}") for n in range(cameras)]
+        for other in others:
+            other.boot()
+        scripts = [other.start(CLIENT) for other in others]
+        printed = [o.finish(s) for o, s in zip(others, scripts, strict=True)]
+        first.finish(server)
+        for other in others:
+            other.close()
+    return printed
+
+
+@pytest.mark.parametrize("cameras", [1, 3])
+def test_cameras_meet_and_their_captures_agree(tmp_path: Path, cameras: int) -> None:
+    assert visit(tmp_path, cameras) == ["3000\n"] * cameras
+    at_first = frames(tmp_path / "camera/net.pcapng")
+    macs = set()
+    for n in range(cameras):
+        own = frames(tmp_path / f"c{n}/net.pcapng")
+        macs.add(own[0][1][6:12])
+        sent = [(at, data) for at, data in own if data[6:12] == own[0][1][6:12]]
+        seen = {data: at for at, data in at_first}
+        # two cables of 100 Mbit/s with 5 us latency: preamble, FCS and gap are 24 bytes
+        ways = [
+            seen[data] - at - 2 * (len(data) + 24) * 80 for at, data in sent
+            if data[:6] == at_first[0][1][6:12] and sum(d == data for _, d in sent) == 1
+        ]  # fmt: skip
+        assert ways and min(ways) == 2 * 5000
+    assert len(macs) == cameras
+
+
+def test_the_same_cameras_meet_in_the_same_way_again(tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        visit(tmp_path / run, 2)
+    for file in ("camera/net.pcapng", "c0/net.pcapng", "c1/net.pcapng", "c1/console.log"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_camera_that_faults_tells_whoever_waits_and_the_others_go_on() -> None:
+    with Testbed() as first, Testbed(beside=first, name="second") as second:
+        first.boot()
+        second.boot()
+        second.start("import machine\nmachine.mem32[0x1234] = 1")
+        with pytest.raises(FirmwareFault, match="0x"):
+            first.run_for(10**9)
+        assert second.engine.fault is not None
+        assert first.exec("print(6 * 7)") == "42\n"
+
+
+def test_two_cameras_of_one_name_are_refused() -> None:
+    with Testbed() as first, pytest.raises(UserError, match="two cameras named camera"):
+        Testbed(beside=first)
+
+
+def test_run_beside_another_camera(omvsim: Run, tmp_path: Path) -> None:
+    (tmp_path / "client.py").write_text(CLIENT.replace('"camera"', '"echo.lan"'))
+    (tmp_path / "echo.py").write_text(ECHO.replace("visits", "1") + "print('one visit')\n1 / 0\n")
+    done = omvsim(
+        "run", "--beside", f"echo.lan={tmp_path}/echo.py", "--out", tmp_path / "out",
+        tmp_path / "client.py",
+    )  # fmt: skip
+    assert sorted(done.stdout.splitlines()) == ["camera| 3000", "echo.lan| one visit"]
+    assert done.returncode == 1  # the other camera's script raised
+    assert "ZeroDivisionError" in done.stderr
+    assert frames(tmp_path / "out/echo.lan/net.pcapng")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("echo", "write NAME=SCRIPT"), ("echo=none.py", "none.py: no such script")],
+)
+def test_run_beside_nothing_sensible(omvsim: Run, tmp_path: Path, given: str, told: str) -> None:
+    (tmp_path / "client.py").write_text(CLIENT)
+    done = omvsim("run", "--beside", given, "--out", tmp_path / "out", tmp_path / "client.py")
+    assert done.returncode == 2 and told in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_that_leaves_takes_its_evidence_along(tmp_path: Path) -> None:
+    with Testbed() as first:
+        first.boot()
+        with Testbed(out=tmp_path, beside=first, name="guest") as guest:
+            guest.boot()
+        assert frames(tmp_path / "net.pcapng")
+        assert first.exec("print(1)") == "1\n"

@@ -42,6 +42,25 @@ s.close()
 """
 
 
+MQTT_WORLD = """
+time = 2026-06-15T12:00:00Z
+[camera]
+rtc = 2026-06-15T12:00:00Z
+[camera.files]
+"ca.der" = { certificate = "ca" }
+"camera.der" = { certificate = "camera" }
+"camera.key" = { key = "camera" }
+[certificates.ca]
+ca = true
+[certificates.broker]
+issuer = "ca"
+names = ["broker.lan"]
+[certificates.camera]
+issuer = "ca"
+common_name = "camera-7"
+"""
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -71,6 +90,26 @@ def served(start: Start, world: Path, image: Path) -> Iterator[Callable[..., int
         return port
 
     yield run
+
+
+@pytest.fixture
+def start_program() -> Iterator[Callable[[list[object], int], None]]:
+    """start_program(command, port) comes back when somebody listens on the port."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(command: list[object], port: int) -> None:
+        running.append(subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL))
+        for _ in range(100):
+            with socket.socket() as sock:
+                if sock.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError(f"nobody listens on {port}: {command}")
+
+    yield start
+    for program in running:
+        program.terminate()
+        program.wait(10)
 
 
 def until_it_listens(attempt: Callable[[], str], wanted: str) -> str:
@@ -146,6 +185,36 @@ def test_the_camera_reaches_a_server_here(
         thread.join(10)
     assert done.stdout == f"echoed {pieces * 4096}\n", done.stderr
     assert done.returncode == 0
+
+
+def test_the_camera_talks_mqtt_to_mosquitto(
+    omvsim: Run, start_program: Callable[..., None], tmp_path: Path, image: Path
+) -> None:
+    """A real broker, which demands the camera's certificate and takes its name from it."""
+    world = tmp_path / "world.toml"
+    world.write_text(MQTT_WORLD)
+    made = Authority(loads(MQTT_WORLD))
+    (tmp_path / "ca.pem").write_bytes(made["ca"].pem)
+    (tmp_path / "broker.pem").write_bytes(made["broker"].pem)
+    (tmp_path / "broker.key").write_bytes(made["broker"].key_pem)
+    port = free_port()
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\ncafile {tmp_path}/ca.pem\ncertfile {tmp_path}/broker.pem\n"
+        f"keyfile {tmp_path}/broker.key\nrequire_certificate true\nuse_identity_as_username true\n"
+        f"user root\nlog_dest file {tmp_path}/mosquitto.log\n"
+    )
+    start_program(["/usr/sbin/mosquitto", "-c", config], port)
+    script = tmp_path / "mqtt.py"
+    script.write_text((Path(__file__).parent / "mqtt.py").read_text().replace("PORT", str(port)))
+    done = omvsim(
+        "run", "--scenario", world, "--reach", f"broker.lan=127.0.0.1:{port}", "--time-limit",
+        "1m", "--out", tmp_path / "run", script,
+    )  # fmt: skip
+    assert done.stdout == "frame 19\n", done.stderr + (tmp_path / "mosquitto.log").read_text()
+    log = (tmp_path / "mosquitto.log").read_text()
+    assert "as camera (p2, c1, k60, u'camera-7')" in log, log
+    assert "Client camera disconnected." in log
 
 
 def test_nobody_there_is_a_refused_connection(omvsim: Run, world: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def answer(stream):
 
 sock = socket.socket()
 sock.settimeout(10)
-sock.connect(socket.getaddrinfo("broker.lan", PORT)[0][-1])
+sock.connect(socket.getaddrinfo("broker.lan", 8883)[0][-1])
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.verify_mode = ssl.CERT_REQUIRED
 context.load_verify_locations(cafile="ca.der")

@@ -206,7 +206,7 @@ def test_the_camera_talks_mqtt_to_mosquitto(
     )
     start_program(["/usr/sbin/mosquitto", "-c", config], port)
     script = tmp_path / "mqtt.py"
-    script.write_text((Path(__file__).parent / "mqtt.py").read_text().replace("PORT", str(port)))
+    script.write_text((Path(__file__).parent / "mqtt.py").read_text().replace("8883", str(port)))
     done = omvsim(
         "run", "--scenario", world, "--reach", f"broker.lan=127.0.0.1:{port}", "--time-limit",
         "1m", "--out", tmp_path / "run", script,

@@ -229,6 +229,10 @@ class Line:
         """A frame enters the first stage."""
         self._push(now, 0, frame)
 
+    def slip_in(self, frame: bytes, now: int) -> None:
+        """A frame comes in behind the last stage."""
+        self._push(now, len(self.stages), frame)
+
     def advance(self, now: int) -> list[bytes]:
         """The frames that have left the last stage by `now`."""
         out = []
@@ -252,7 +256,7 @@ class Line:
 class Faults:
     """All that the scenario does to the cable; `add` and `add_rule` are for mid run, too."""
 
-    def __init__(self, seed: int, make_rule: Callable[[Rule, random.Random], Stage]) -> None:
+    def __init__(self, seed: int, make_rule: Callable[[Rule, random.Random, Line], Stage]) -> None:
         self.lines = {TO_CAMERA: Line(), FROM_CAMERA: Line()}
         self._seed, self._make_rule = seed, make_rule
         self._numbers = count(1)
@@ -277,7 +281,8 @@ class Faults:
         number = next(self._numbers)
         for direction in _directions(rule.direction):
             dice = random.Random(f"rule/{self._seed}/{number}/{direction}")
-            self.lines[direction].stages.append(self._make_rule(rule, dice))
+            back = self.lines[FROM_CAMERA if direction == TO_CAMERA else TO_CAMERA]
+            self.lines[direction].stages.append(self._make_rule(rule, dice, back))
 
     def link(self, now: int) -> bool:
         """Is the cable in?"""

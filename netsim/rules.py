@@ -23,7 +23,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.ntp import NTP
 from scapy.packet import Packet, Raw
 
-from netsim.faults import Stage, Timed
+from netsim.faults import Line, Stage, Timed
 from netsim.rto import MS
 from netsim.scapy_dtls import DTLS
 
@@ -143,8 +143,10 @@ def parse_set(table: dict[str, str]) -> list[tuple[type[Packet], str, int | str]
 class RuleStage(Stage):
     """A rule of the scenario as a stage of the cable."""
 
-    def __init__(self, rule: Rule, dice: random.Random) -> None:
+    def __init__(self, rule: Rule, dice: random.Random, back: Line) -> None:
+        """`back` is the cable's other direction."""
         super().__init__(rule, dice)
+        self._back = back
         self._rule, self._terms = rule, parse(rule.match)
         self._set = parse_set(rule.set)
         self._met = 0  # packets that matched
@@ -170,10 +172,16 @@ class RuleStage(Stage):
                 yield now, frame
                 yield now + delay, frame
             case "rewrite":
-                for layer, field, value in self._set:
-                    if packet.haslayer(layer):
-                        setattr(packet[layer], field, value)
-                yield now + delay, rebuilt(packet)
+                yield now + delay, rebuilt(self._rewritten(packet))
+            case "answer":
+                reply = rebuilt(self._rewritten(turned(packet)))
+                self._back.slip_in(reply, now + delay)
+
+    def _rewritten(self, packet: Packet) -> Packet:
+        for layer, field, value in self._set:
+            if packet.haslayer(layer):
+                setattr(packet[layer], field, value)
+        return packet
 
 
 class FunctionStage(Stage):
@@ -185,6 +193,30 @@ class FunctionStage(Stage):
     def take(self, frame: bytes, now: int) -> Iterable[Timed]:
         """What the function makes of the packet."""
         return [(now, rebuilt(packet)) for packet in self._function(Ether(frame))]
+
+
+#: fields that a reply has the other way round
+ENDS = (
+    (Ether, "src", "dst"), (ARP, "hwsrc", "hwdst"), (ARP, "psrc", "pdst"), (IP, "src", "dst"),
+    (UDP, "sport", "dport"), (TCP, "sport", "dport"), (TCP, "seq", "ack"),
+)  # fmt: skip
+
+
+def turned(packet: Packet) -> Packet:
+    """The same packet on its way back; in TCP without data, and with all data acknowledged."""
+    reply = packet.copy()
+    for layer, one, other in ENDS:
+        if found := reply.getlayer(layer):
+            first, second = found.getfieldval(one), found.getfieldval(other)
+            setattr(found, one, second)
+            setattr(found, other, first)
+    if tcp := reply.getlayer(TCP):
+        size = packet[IP].len - 4 * packet[IP].ihl - 4 * tcp.dataofs if packet.haslayer(IP) else 0
+        tcp.ack = (tcp.ack + size + bool(tcp.flags & "SF")) % 2**32
+        tcp.options = []
+        tcp.dataofs = None
+        tcp.remove_payload()
+    return reply
 
 
 def rebuilt(packet: Packet) -> bytes:

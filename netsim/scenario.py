@@ -179,7 +179,7 @@ class Rule:
     """What happens to packets that match, from the `nth` on, `count` of them (0: all)."""
 
     match: str
-    action: Literal["drop", "hold", "duplicate", "rewrite"]
+    action: Literal["drop", "hold", "duplicate", "rewrite", "answer"]
     direction: Direction = "both"
     from_ms: Count = 0
     until_ms: Count = 0
@@ -334,8 +334,10 @@ def _check_rule(path: tuple[str, int], rule: Rule) -> Iterator[Problem]:
             parse()
         except ValueError as error:
             yield Problem((*path, key), str(error))
-    if (rule.action == "rewrite") != bool(rule.set):
-        yield Problem(path, "set and the action rewrite belong together, write both or none")
+    if (rule.action in ("rewrite", "answer")) != bool(rule.set):
+        yield Problem(
+            path, f"the action {rule.action} and set do not fit: rewrite and answer need it"
+        )
     if not rule.nth:
         yield Problem((*path, "nth"), "counts from 1, write 1 or more")
     if rule.action == "hold" and not rule.delay_ms:

@@ -6,10 +6,11 @@ from ipaddress import IPv4Address
 from itertools import groupby, pairwise
 
 import pytest
+from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
-from station import Collector, Station, lease
+from station import MAC, Collector, Station, lease
 
 import netsim
 from netsim.faults import KINDS, POISON, Line
@@ -216,7 +217,7 @@ def test_faults_in_mid_run() -> None:
         client = Collector(b"before")
         stream = station.host.connect(ECHO, 7, client, 0)
         station.run(SECOND)
-        network.extend(world.with_one("fault", kind="loss", rate=1))
+        network.camera.suffer(world.with_one("fault", kind="loss", rate=1).faults, ())
         stream.write(b"after")
         station.run(SECOND)
     assert client.got == b"before"
@@ -283,7 +284,8 @@ def test_expressions(expression: str, holds: bool) -> None:
         (rule("QUIC", "drop"), "no layer is called QUIC, use one of Ether"),
         (rule("TCP.port == 1", "drop"), "TCP has no field port, use one of ack, chksum"),
         (rule("TCP.flags & Q", "drop"), "'Q' are no flags of flags"),
-        (rule("TCP", "rewrite"), "set and the action rewrite belong together"),
+        (rule("TCP", "rewrite"), "the action rewrite and set do not fit"),
+        (rule("TCP", "answer"), "the action answer and set do not fit"),
         (rule("TCP", "hold"), "delay_ms is missing, hold needs it"),
         (rule("TCP", "drop", nth=0), "nth: counts from 1"),
         (rule("TCP", "explode"), "'explode' is unknown"),
@@ -321,6 +323,36 @@ def test_rewriting_makes_checksums_right() -> None:
     windows = {Ether(f)[TCP].window for _, f in station.log if f[6] == 2 and TCP in Ether(f)
                and Ether(f)[TCP].sport == 7}  # fmt: skip
     assert windows == {1000}
+
+
+def test_an_answer_resets_the_connection() -> None:
+    """RFC 9293 section 3.10.7.3: a RST is taken in SYN-SENT if it acknowledges the SYN."""
+    client, station = echoed(
+        '[[rule]]\nmatch = "TCP.flags == S"\naction = "answer"\ndelay_ms = 5\n'
+        'direction = "from_camera"\nset = { "TCP.flags" = "RA" }\n'
+    )
+    assert not client.got and client.events == ["lost refused"]
+    resets = [(t, Ether(f)[TCP]) for t, f in station.log if TCP in Ether(f) and Ether(f).src != MAC]
+    [(at, reset)] = resets
+    assert reset.flags == "RA" and reset.sport == 7 and at >= 5 * MS
+    assert not [
+        f for f in station.network.camera.events if f.source != "camera" and "SYN" in f.text
+    ]
+
+
+def test_an_answer_to_a_query() -> None:
+    keys = '[[rule]]\nmatch = "DNS.qr == 0"\naction = "answer"\n'
+    keys += 'set = { "DNS.qr" = "1", "DNS.rcode" = "3" }\n'
+    query = bytes(
+        Ether(src="02:00:00:00:00:09", dst="02:00:c0:a8:01:01") / IP(src="192.168.1.9",
+        dst="192.168.1.1") / UDP(sport=4000, dport=53) / DNS(id=77, qd=DNSQR(qname="a.lan"))
+    )  # fmt: skip
+    with netsim.build(netsim.scenario.loads(keys)) as network:
+        network.receive(query, 0)
+        [reply] = network.advance(SECOND)
+    told = Ether(reply)
+    assert (told[IP].dst, told[UDP].sport, told[UDP].dport) == ("192.168.1.9", 53, 4000)
+    assert (told[DNS].id, told[DNS].qr, told[DNS].rcode) == (77, 1, 3)
 
 
 def test_a_function_decides() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import re
 import signal
 import sys
@@ -18,6 +19,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from omvsim import bridge, image, paced
+from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
@@ -333,12 +335,23 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     for name, module in OTHERS.items():
         if chosen == name or chosen not in ("run", "repl", *OTHERS):
             importlib.import_module(f"omvsim.{module}").add_command(commands)
+    for command in commands.choices.values():
+        if not {"certs", "import"} & set(command.prog.split()):
+            command.add_argument(
+                "--engine", choices=engines.NAMES, default=engines.wanted(),
+                help="what executes the camera (default: OMVSIM_ENGINE, else embedded)",
+            )  # fmt: skip
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
-    options = _parser(arguments[0] if arguments else "").parse_args(arguments)
+    try:
+        options = _parser(arguments[0] if arguments else "").parse_args(arguments)
+    except UserError as error:
+        print(f"omvsim: {error}", file=sys.stderr)
+        return 2
+    os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
     options.interrupt = Interrupt()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(number, options.interrupt)

@@ -22,8 +22,8 @@ from netsim import certificates
 from netsim import scenario as scenarios
 from omvsim import image as images
 from omvsim import portable, repl
-from omvsim.engine import Engine, Fault, Stop
-from omvsim.engine.embedded import Embedded
+from omvsim.engine import Fault, Stop
+from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import Evidence, Result
 from omvsim.rawrepl import CTRL_B, CTRL_C, Execution, ProtocolError, State
@@ -124,6 +124,7 @@ class Testbed:
         script: str = "",
         beside: Testbed | None = None,
         name: str = "camera",
+        engine: str | None = None,
     ) -> None:
         world = scenario if isinstance(scenario, netsim.Scenario) else find_scenario(scenario)
         self.scenario = world if seed is None else world.with_seed(seed)
@@ -137,12 +138,8 @@ class Testbed:
             self.image = images.renumbered(self.image, len(self._cameras))
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
-        self.engine: Engine = Embedded(
-            description,
-            self.image,
-            seed=self.scenario.seed + len(self._cameras),
-            rtc_start=self.scenario.camera.rtc,
-        )
+        seed = self.scenario.seed + len(self._cameras)
+        self.engine = engines.make(engine, description, self.image, seed, self.scenario.camera.rtc)
         self._link = self.scenario.camera.link
         self.engine.set_link(self._link)
         self.files = netsim.camera_files(self.scenario)

@@ -1,0 +1,35 @@
+"""Which engine executes the camera: by name, else by the variable OMVSIM_ENGINE."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from omvsim.engine import Engine
+from omvsim.errors import UserError
+from omvsim.image import Image
+from omvsim.repl import Board
+
+VARIABLE = "OMVSIM_ENGINE"
+NAMES = ("embedded", "renode")
+
+
+def wanted() -> str:
+    """The variable's engine; UserError if it names none."""
+    name = os.environ.get(VARIABLE) or NAMES[0]
+    if name not in NAMES:
+        raise UserError(f"{VARIABLE}={name}: no such engine: write {' or '.join(NAMES)}")
+    return name
+
+
+def make(
+    name: str | None, board: Board, image: Image, seed: int, rtc_start: datetime | None
+) -> Engine:
+    """The engine of that name with the image loaded; UserError if it is not to be had."""
+    if (name or wanted()) == "renode":
+        from omvsim.engine.renode import Renode  # noqa: PLC0415 - not needed by most
+
+        return Renode(board.path, image, seed=seed, rtc_start=rtc_start)
+    from omvsim.engine.embedded import Embedded  # noqa: PLC0415
+
+    return Embedded(board, image, seed=seed, rtc_start=rtc_start)

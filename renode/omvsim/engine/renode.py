@@ -1,0 +1,297 @@
+"""The engine that is Renode, in a process of its own: renode/link/OmvsimLink.cs is its other end.
+
+Renode's robot server (XML-RPC) takes the monitor's commands. Virtual time goes on in slices: what
+the camera sends is told with its own time, what it gets may come up to a slice late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import xmlrpc.client
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omvsim.engine import Fault, Stop, Unmodelled
+from omvsim.errors import UserError
+from omvsim.image import ROOT, Image
+
+RELEASE = "1.16.1"
+RTC = 0x58004000
+LINK = ROOT / "renode/link/OmvsimLink.cs"
+SLICE = 100_000  # ns of virtual time between two looks at what came out
+STARTS_WITHIN = 20.0  # host seconds
+ANSWERS_WITHIN = 120.0  # host seconds, for one command
+KINDS = {1: "UsageFault", 3: "BusFault", 4: "BusFault"}
+UNMODELLED = re.compile(
+    r"\[WARNING\] (?P<where>\S+): (?:\[cpu: 0x(?P<pc>[0-9A-F]+)\] )?(?P<kind>Read|Write)\w+ "
+    r"(?:from|to) non existing peripheral at 0x(?P<address>[0-9A-F]+)"
+)
+HOW = (
+    f"no Renode: set RENODE to its program, or install {RELEASE} with `omvsim renode install` "
+    "(README: Renode)"
+)
+
+
+def find() -> Path:
+    """The program: RENODE, else on PATH, else where renode-run puts it; UserError if nowhere."""
+    if named := os.environ.get("RENODE"):
+        path = Path(named).expanduser()
+        program = path / "renode" if path.is_dir() else path
+        if not program.is_file() or not os.access(program, os.X_OK):
+            raise UserError(f"RENODE={named}: no program there: name Renode's own, or unset it")
+        return program
+    if known := shutil.which("renode"):
+        return Path(known)
+    installed = Path.home() / ".config/renode/renode-run.path"  # what renode-run writes down
+    with contextlib.suppress(OSError):
+        program = Path(installed.read_text().strip())
+        if program.is_file():
+            return program
+    raise UserError(HOW)
+
+
+def version_of(program: Path) -> str:
+    """What the program says of its version; UserError if it is no Renode."""
+    with tempfile.TemporaryDirectory(prefix="omvsim-") as own:
+        try:
+            done = subprocess.run(
+                [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=STARTS_WITHIN, check=False, env={**os.environ, "TMPDIR": own},
+            )  # fmt: skip
+        except OSError as error:
+            raise UserError(f"{program}: cannot start it: {error.strerror}") from None
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"{program}: says nothing within {STARTS_WITHIN:.0f} s: is it Renode?"
+            ) from None
+    found = re.search(r"Renode,? v?(?:ersion )?(\d+\.\d+\.\d+)", done.stdout)
+    if not found:
+        raise UserError(f"{program}: does not call itself Renode: set RENODE to Renode's program")
+    return found[1]
+
+
+class Renode:
+    """An `Engine` in another process. Times are virtual nanoseconds since power-on."""
+
+    name = "renode"
+
+    def __init__(
+        self,
+        board: Path,
+        image: Image,
+        *,
+        seed: int = 1,
+        rtc_start: datetime | None = None,
+        console: str = "usart3",
+    ) -> None:
+        script = board.with_suffix(".resc")
+        if not script.is_file():
+            raise UserError(f"{script}: missing: Renode needs the script beside the board")
+        program = find()
+        self.version = version_of(program)
+        if self.version != RELEASE:
+            raise UserError(f"{program}: Renode {self.version}, needs {RELEASE}: set RENODE")
+        self.now = self.instructions = 0
+        self.fault: Fault | None = None
+        self._printed = bytearray()
+        self._frames: list[tuple[int, bytes]] = []
+        self._stopped: Stop | None = None
+        self._own = Path(tempfile.mkdtemp(prefix="omvsim-renode-"))
+        self.log = self._own / "renode.log"
+        self._process, port = _start(program, self._own)
+        try:
+            self._server = _connect(self._process, port, self._own)
+            self._do(f"logFile @{self.log}")
+            self._do(f"emulation SetSeed {seed}")
+            self._do(f"$bin=@{_plain(image, self._own)}")
+            self._do(f"include @{script}")
+            self._do(f"include @{LINK}")
+            if rtc_start:
+                self._set_clock(rtc_start)
+            self._do('emulation CreateOmvsimLink "link"')
+            self._do(f"link Attach sysbus.cpu sysbus.ethernet sysbus.{console}")
+        except BaseException:
+            self.close()
+            raise
+
+    # What the rest of the testbed calls
+
+    @property
+    def unmodelled(self) -> list[Unmodelled]:
+        """From Renode's log, which tells no values of what it reads."""
+        counts: dict[tuple[int, bool, int], int] = {}
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        for found in UNMODELLED.finditer(text):
+            key = int(found["address"], 16), found["kind"] == "Write", int(found["pc"] or "0", 16)
+            counts[key] = counts.get(key, 0) + 1
+        return [Unmodelled(a, write, pc, 0, n) for (a, write, pc), n in sorted(counts.items())]
+
+    def run(self, until: int) -> Stop:
+        told = self._do(f"link Step {until} {SLICE}")
+        stop = Stop.DEADLINE
+        for line in told.splitlines():
+            kind, _, rest = line.strip().partition(" ")
+            at, _, data = rest.partition(" ")
+            match kind:
+                case "t":
+                    self.now, self.instructions = int(at), int(data)
+                case "f":
+                    self._frames.append((int(at), mended(bytes.fromhex(data))))
+                    stop = Stop.FRAME
+                case "c":
+                    self._printed += bytes.fromhex(data)
+                    stop = Stop.CONSOLE if stop is Stop.DEADLINE else stop
+                case "r":
+                    stop, self.fault = Stop.RESET, None
+                case "x":
+                    self.fault = _fault(int(at), data)
+                    stop = Stop.FAULT
+        return stop
+
+    def console_write(self, data: bytes) -> None:
+        if data:
+            self._do(f'link Type "{data.hex()}"')
+
+    def console_read(self) -> bytes:
+        data = bytes(self._printed)
+        self._printed.clear()
+        return data
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        frames, self._frames = self._frames, []
+        return frames
+
+    def send_frame(self, frame: bytes) -> None:
+        self._do(f'link Frame "{frame.hex()}"')
+
+    def set_link(self, up: bool) -> None:
+        self._do(f"sysbus.ethernet.phy BasicStatus {0x782D if up else 0x7809}")
+
+    def reset(self) -> None:
+        self._do("machine Reset")
+
+    def close(self) -> None:
+        """End Renode and what it has left in its folder."""
+        _end(self._process)
+        shutil.rmtree(self._own, ignore_errors=True)
+
+    def _set_clock(self, start: datetime) -> None:
+        """The calendar as a battery has kept it (RM0433 49.3.6): Renode's starts in 2000."""
+        utc = start.astimezone(UTC)
+        time_of_day = int(f"{utc:%H%M%S}", 16)
+        date = int(f"{utc:%y}", 16) << 16 | utc.isoweekday() << 13 | int(f"{utc:%m%d}", 16)
+        for offset, value in (
+            (0x24, 0xCA), (0x24, 0x53), (0x0C, 0x80), (0x00, time_of_day), (0x04, date),
+            (0x0C, 0x00), (0x24, 0xFF),
+        ):  # fmt: skip
+            self._do(f"sysbus WriteDoubleWord {RTC + offset} {value}")
+
+    def _do(self, command: str) -> str:
+        """A command of the monitor; what it prints."""
+        try:
+            told: Any = self._server.run_keyword("ExecuteCommand", [command])
+        except TimeoutError:
+            raise UserError(
+                f"Renode does not answer within {ANSWERS_WITHIN:.0f} s: {command}"
+            ) from None
+        except (OSError, xmlrpc.client.Error, ValueError) as error:
+            code = self._process.poll()
+            ended = f"ended with {code}" if code is not None else f"broke off: {error}"
+            raise UserError(f"Renode {ended} at `{command}`{_last_words(self.log)}") from None
+        if not isinstance(told, dict) or told.get("status") != "PASS":
+            reason = told.get("error", "") if isinstance(told, dict) else repr(told)
+            raise UserError(f"Renode refuses `{command}`: {' '.join(str(reason).split())[:300]}")
+        return str(told.get("return", ""))
+
+
+def mended(frame: bytes) -> bytes:
+    """A frame as the board would send it: Renode 1.16.1 appends 60 zero bytes where the
+    descriptor asks for no CRC and pad insertion (CPC 00 in TDES3, RM0433 58.10.3)."""
+    return frame[:-60] if len(frame) > 60 and not any(frame[-60:]) and _longer(frame) else frame
+
+
+def _longer(frame: bytes) -> bool:
+    """Do 60 bytes follow what IPv4's total length, or ARP, says is there?"""
+    size = {b"\x08\x00": int.from_bytes(frame[16:18], "big"), b"\x08\x06": 28}.get(frame[12:14])
+    return size is not None and len(frame) >= 14 + size + 60
+
+
+def _plain(image: Image, own: Path) -> Path:
+    """The image file as Renode loads it."""
+    path = own / "image.elf"
+    shutil.copyfile(image.path, path)
+    return path
+
+
+def _fault(now: int, data: str) -> Fault:
+    exception, *values = (int(word, 16) for word in data.split())
+    r, (cfsr, hfsr, mmfar, bfar) = tuple(values[:16]), values[16:]
+    return Fault(KINDS[exception], now, r, 0, cfsr, hfsr, mmfar, bfar)
+
+
+def _start(program: Path, own: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Renode with a robot server on a free port of loopback; it deletes $TMPDIR/renode-*."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = int(sock.getsockname()[1])
+    command = [str(program), "--disable-xwt", "--plain", "--hide-log", "--port", "-1",
+               "--robot-server-port", str(port)]  # fmt: skip
+    with (own / "output").open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True, env={**os.environ, "TMPDIR": str(own)},
+        )  # fmt: skip
+    return process, port
+
+
+def _connect(process: subprocess.Popen[bytes], port: int, own: Path) -> xmlrpc.client.ServerProxy:
+    """The robot server, as soon as it answers."""
+    end = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < end:
+        if (code := process.poll()) is not None:
+            raise UserError(f"Renode ended with {code} at its start{_last_words(own / 'output')}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return xmlrpc.client.ServerProxy(
+                f"http://127.0.0.1:{port}/", transport=_Patient(), allow_none=True
+            )
+        time.sleep(0.05)
+    raise UserError(
+        f"Renode opens no robot server within {STARTS_WITHIN:.0f} s{_last_words(own / 'output')}"
+    )
+
+
+class _Patient(xmlrpc.client.Transport):
+    """Waits for an answer, but not for ever."""
+
+    def make_connection(self, host: Any) -> Any:
+        connection = super().make_connection(host)
+        connection.timeout = ANSWERS_WITHIN
+        return connection
+
+
+def _last_words(path: Path) -> str:
+    """The last line of a log, behind a colon."""
+    with contextlib.suppress(OSError):
+        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        if lines:
+            return f": {lines[-1][:200]}"
+    return ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """No process of its group outlives it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+            return

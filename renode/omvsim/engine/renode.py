@@ -25,7 +25,7 @@ from omvsim.errors import UserError
 from omvsim.image import ROOT, Image
 
 RELEASE = "1.16.1"
-RTC = 0x58004000
+RTC, RCC_BDCR = 0x58004000, 0x58024470
 LINK = ROOT / "renode/link/OmvsimLink.cs"
 SLICE = 100_000  # ns of virtual time between two looks at what came out
 STARTS_WITHIN = 20.0  # host seconds
@@ -189,6 +189,7 @@ class Renode:
         utc = start.astimezone(UTC)
         time_of_day = int(f"{utc:%H%M%S}", 16)
         date = int(f"{utc:%y}", 16) << 16 | utc.isoweekday() << 13 | int(f"{utc:%m%d}", 16)
+        self._do(f"sysbus WriteDoubleWord {RCC_BDCR} 0x8103")  # LSE and RTC have run on
         for offset, value in (
             (0x24, 0xCA), (0x24, 0x53), (0x0C, 0x80), (0x00, time_of_day), (0x04, date),
             (0x0C, 0x00), (0x24, 0xFF),

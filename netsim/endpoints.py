@@ -15,6 +15,7 @@ from netsim.ntp import NtpServer
 from netsim.peers import Caller, HttpServer, Peer, Talker
 from netsim.rto import MS, SECOND
 from netsim.scenario import Client, Scenario, Server
+from netsim.tcp import MSS
 from netsim.tls import Tls, TlsLayer
 
 _DTLS_PATIENCE = 60 * SECOND  # for a handshake that has begun
@@ -96,7 +97,7 @@ class Endpoints:
 
     def serve(self, host: Host, server: Server) -> None:
         """Put a server to work; raises UserError if its certificate or ciphers are no good."""
-        port = server.listening_port
+        port, mss = server.listening_port, server.mss or MSS
 
         def accept() -> tuple[Application, Peer]:
             record = Peer(server.name, "server", server.kind, port)
@@ -113,16 +114,18 @@ class Endpoints:
             host.udp(port, DtlsServer(self.dtls.context(server), accept, server.ignore, delay))
         elif server.kind == "tls" and server.misbehave:
             factory = self.factory(server)
-            host.listen(port, lambda: factory.session(*accept()))
+            host.listen(port, lambda: factory.session(*accept()), mss)
         elif server.kind in ("https", "tls"):
             context = self.tls.context(server)
             delay = server.handshake_delay_ms * MS
             size = server.record_size
             host.listen(
-                port, lambda: self.tls.layer(context, *accept(), delay=delay, record_size=size)
+                port,
+                lambda: self.tls.layer(context, *accept(), delay=delay, record_size=size),
+                mss,
             )
         else:
-            host.listen(port, lambda: accept()[0])
+            host.listen(port, lambda: accept()[0], mss)
 
     def _application(self, host: Host, server: Server, record: Peer) -> Application:
         if server.kind in ("https", "http"):

@@ -15,7 +15,7 @@ from netsim.application import Address, Application, Stream
 from netsim.errors import WireError
 from netsim.ip import Reassembler, fragments
 from netsim.port import earliest
-from netsim.tcp import Connection, State, reset_for
+from netsim.tcp import MSS, Connection, State, reset_for
 from netsim.wire import Datagram, Flag, Packet, Segment
 
 BROADCAST = IPv4Address("255.255.255.255")
@@ -105,7 +105,7 @@ class Host:
         self._random = random.Random(f"host/{seed}/{address}")
         self._reassembler = Reassembler()
         self._services: dict[int, Service] = {}
-        self._listeners: dict[int, Callable[[], Application]] = {}
+        self._listeners: dict[int, tuple[Callable[[], Application], int]] = {}
         self._streams: dict[tuple[IPv4Address, int, int], tuple[TcpStream, Application]] = {}
         self._pings: dict[tuple[int, int], Ping] = {}
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
@@ -133,9 +133,9 @@ class Host:
         """Stop answering datagrams to `port`."""
         self._services.pop(port, None)
 
-    def listen(self, port: int, factory: Callable[[], Application]) -> None:
+    def listen(self, port: int, factory: Callable[[], Application], mss: int = MSS) -> None:
         """Accept connections to `port`; `factory` makes the application of each."""
-        self._listeners[port] = factory
+        self._listeners[port] = factory, mss
 
     def connect(
         self, address: IPv4Address, port: int, application: Application, now: int
@@ -249,12 +249,14 @@ class Host:
         if opening and entry and entry[0].connection.state is State.TIME_WAIT:
             entry[1].lost(entry[0], None)
             entry = None  # RFC 9293 section 3.6.1: a new connection may take the place
-        factory = self._listeners.get(segment.destination_port)
+        listener = self._listeners.get(segment.destination_port)
         if entry:
             entry[0].connection.receive(segment, self.now)
             self._tell(*entry)
-        elif opening and factory and len(self._streams) < _MOST_CONNECTIONS:
-            connection = Connection(segment.destination_port, segment.source_port, self._isn())
+        elif opening and listener and len(self._streams) < _MOST_CONNECTIONS:
+            factory, mss = listener
+            ports = segment.destination_port, segment.source_port
+            connection = Connection(*ports, self._isn(), mss)
             connection.accept(segment)
             self._streams[key] = TcpStream(self, connection, packet.source), factory()
         elif reset := reset_for(segment):

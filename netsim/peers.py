@@ -43,7 +43,9 @@ class Peer:
 
 
 def leave(stream: Stream, end: End) -> None:
-    """End a stream in order, or without a close_notify, or by a reset."""
+    """End a stream in order, or without a close_notify, or by a reset, or leave it open."""
+    if end == "never":
+        return
     if end == "reset":
         stream.call_later(_LAST_WORDS, stream.abort)
     else:

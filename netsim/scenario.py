@@ -21,7 +21,7 @@ Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
 ClientKind = Literal["tls", "dtls", "tcp"]
 KeyKind = Literal["P-256", "P-384", "RSA-1024", "RSA-2048", "RSA-4096", "Ed25519"]
 Version = Literal["TLSv1.2", "TLSv1.3"]
-End = Literal["notify", "fin", "reset"]
+End = Literal["notify", "fin", "reset", "never"]
 Direction = Literal["both", "to_camera", "from_camera"]
 FaultKind = Literal[
     "loss", "burst_loss", "delay", "duplicate", "reorder", "bit_errors", "truncate",
@@ -121,6 +121,7 @@ class Server:
     handshake_delay_ms: Count = 0
     sni: dict[str, str] = field(default_factory=dict)
     record_size: Count = 0
+    mss: Count = 0
     end: End = "notify"
     ignore: Count = 0
     misbehave: str = ""
@@ -355,6 +356,8 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
     for number, server in enumerate(scenario.servers):
         path = ("server", number)
         yield from _check_peer(scenario, path, server)
+        if server.mss and not 64 <= server.mss <= 1460:
+            yield Problem((*path, "mss"), "Ethernet's segments hold 64 to 1460 bytes, write that")
         if server.kind in SECURED and server.certificate is None and not server.sni:
             yield Problem(path, "certificate is missing, add certificate = ...")
         place = (server.address, server.listening_port)

@@ -81,7 +81,8 @@ SYN_RETRIES, DATA_RETRIES = 6, 10
 class Connection:
     """A TCP connection between two ports. Sequence variables are named as in RFC 9293."""
 
-    def __init__(self, local_port: int, remote_port: int, iss: int) -> None:
+    def __init__(self, local_port: int, remote_port: int, iss: int, largest: int = MSS) -> None:
+        """`largest`: the MSS that this end names."""
         self.local_port, self.remote_port = local_port, remote_port
         self.state = State.CLOSED
         self.error: str | None = None  # why the connection ended early
@@ -91,6 +92,7 @@ class Connection:
         self.max_wnd = 0
         self.irs = self.rcv_nxt = 0
         self.mss = DEFAULT_MSS
+        self._largest = largest
         self._unsent_syn = False
         self._closing = False  # a FIN follows the data
         self._fin_sent = False
@@ -206,7 +208,7 @@ class Connection:
     def _take_syn(self, segment: Segment) -> None:
         self.irs = segment.seq
         self.rcv_nxt = plus(segment.seq, 1)
-        self.mss = min(MSS, max(segment.mss or DEFAULT_MSS, 64))
+        self.mss = min(self._largest, max(segment.mss or DEFAULT_MSS, 64))
         self._congestion = Reno(self.mss)
         self.snd_wnd = self.max_wnd = segment.window
         self.snd_wl1, self.snd_wl2 = segment.seq, segment.ack
@@ -348,8 +350,8 @@ class Connection:
         if self._timer is None:
             self._timer = now + self._rto.value
         if self.state is State.SYN_SENT:
-            return self._segment(self.iss, Flag.SYN, mss=MSS)
-        return self._segment(self.iss, Flag.SYN | Flag.ACK, mss=MSS)
+            return self._segment(self.iss, Flag.SYN, mss=self._largest)
+        return self._segment(self.iss, Flag.SYN | Flag.ACK, mss=self._largest)
 
     def _transmit(self, now: int) -> list[Segment]:
         """New data and FIN, as far as the windows allow."""

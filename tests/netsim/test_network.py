@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR
+from scapy.layers.inet import TCP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 from station import ADDRESS, Collector, OpenNetwork, SslClient, Station, lease
 
 import netsim
@@ -212,6 +215,25 @@ def test_a_page_gets_through_a_lossy_cable(seed: int) -> None:
     assert bytes(client.got).partition(b"\r\n\r\n")[2] == page.encode()
     assert network.peers[0].error is None
     assert any("retransmission" in e.text for e in network.camera.events)
+
+
+def test_a_server_with_small_segments_stays_open(open_network: OpenNetwork) -> None:
+    world = netsim.scenario.loads(
+        '[[server]]\nkind = "tcp"\nname = "a"\naddress = "10.9.8.7"\nmss = 300\n'
+        'greeting = "x"\nsize = 1000\necho = false\nend = "never"\n'
+    )
+    station = Station(open_network(world))
+    frames: list[bytes] = []
+    station.network.on_frame = lambda frame, _: frames.append(frame)
+    lease(station)
+    client = Collector(bytes(1000))
+    station.host.connect(IPv4Address("10.9.8.7"), 7, client, station.now)
+    station.run(5 * SECOND)
+    assert (client.got, client.events) == (b"x" * 1000, ["opened"])
+    segments = [packet[TCP] for packet in map(Ether, frames) if packet.haslayer(TCP)]
+    sizes = {s.sport == 7: len(s[Raw]) for s in reversed(segments) if s.haslayer(Raw)}
+    assert sizes == {True: 300, False: 300}  # the first of each side
+    assert [dict(s.options)["MSS"] for s in segments if s.flags == "SA"] == [300]
 
 
 def test_a_tcp_client_comes_and_hears(open_network: OpenNetwork) -> None:

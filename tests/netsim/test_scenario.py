@@ -91,6 +91,7 @@ def test_an_empty_scenario_is_a_world() -> None:
         (SERVER + "\n" + SERVER, "9: server.1.address: a has this address and port too"),
         (SERVER.replace("http", "ftp"), "2: server.0.kind: 'ftp' is unknown, write one of https"),
         (SERVER.replace("http", "tls"), "1: server.0: certificate is missing"),
+        (SERVER + "mss = 9000", "5: server.0.mss: Ethernet's segments hold 64 to 1460 bytes"),
         (SERVER + "port = 0", "5: server.0.port: 0 is no port"),
         (SERVER + 'versions = "TLSv1.2"', "5: server.0.versions: wrong type, write a list"),
         (SERVER + "versions = []", "5: server.0.versions: is empty, name at least one version"),

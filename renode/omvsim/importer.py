@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import ssl
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
-from scapy.layers.dns import DNS
-from scapy.layers.inet import IP, TCP
+from cryptography.exceptions import UnsupportedAlgorithm
 from scapy.utils import PcapReader
 
 from netsim import scenario as scenarios
-from omvsim import shrink
+from omvsim import services, shrink, talks
+from omvsim.chains import Chains
 from omvsim.errors import UserError
+from omvsim.talks import OTHER, Loss, Talk
 
-#: IANA's TLS cipher suites that Mbed TLS and OpenSSL share, by OpenSSL's names
-SUITES = {
-    0xC02B: "ECDHE-ECDSA-AES128-GCM-SHA256", 0xC02C: "ECDHE-ECDSA-AES256-GCM-SHA384",
-    0xC02F: "ECDHE-RSA-AES128-GCM-SHA256", 0xC030: "ECDHE-RSA-AES256-GCM-SHA384",
-    0xC023: "ECDHE-ECDSA-AES128-SHA256", 0xC024: "ECDHE-ECDSA-AES256-SHA384",
-    0xC027: "ECDHE-RSA-AES128-SHA256", 0xC028: "ECDHE-RSA-AES256-SHA384",
-    0xCCA8: "ECDHE-RSA-CHACHA20-POLY1305", 0xCCA9: "ECDHE-ECDSA-CHACHA20-POLY1305",
-}  # fmt: skip
-CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
 VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
-SERVER_NAME, SUPPORTED_VERSIONS = 0, 43
+#: what the project's image offers in a ClientHello: ssl.py has no way to choose others
+OFFERED = [
+    0xC02C, 0xC030, 0xC024, 0xC028, 0xC00A, 0xC014, 0xC02B, 0xC02F, 0xC023, 0xC027, 0xC009,
+    0xC013, 0x009D, 0x003D, 0x0035, 0x009C, 0x003C, 0x002F, 0x00FF,
+]  # fmt: skip
+#: which message of netsim.tls12 comes after these of the side
+NEXT = {"server": {2: 1, 11: 2, 12: 3, 14: 4}, "client": {1: 1, 16: 2}}
+PATIENCE_S = 3  # so long a silence is one
+STAND_IN = "."  # for bytes that nobody can read
 
 
 def add_command(commands: Any) -> None:
     """The parser of omvsim import."""
     command = commands.add_parser(
         "import", help="a scenario from a capture of a real device",
-        description="Write a scenario in which the servers of a capture do what they did there: "
-        "addresses, ports, names, answer delays, TLS version, suite, certificates, resets.",
+        description="Write a scenario in which the peers of a capture do what they did there: "
+        "servers, clients, DHCP, DNS and NTP with their addresses, delays, TLS versions, suites, "
+        "certificates, sizes, alerts and ends; and frames that were lost are lost again.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=textwrap.dedent("""\
             examples:
@@ -56,106 +54,25 @@ def add_command(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("capture", type=Path, metavar="CAPTURE", help="a pcap or pcapng file")
     command.add_argument(
-        "--camera", metavar="ADDRESS", help="the device (default: who opens most connections)"
+        "--camera",
+        metavar="ADDRESS",
+        help="the device (default: who got a lease, else who opens most connections)",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="default: CAPTURE's name .toml")
     command.set_defaults(call=import_capture)
 
 
-@dataclass
-class Stream:
-    """A TCP connection; bytes of either side in order, and when their first ones came."""
-
-    client: tuple[str, int]
-    server: tuple[str, int]
-    segments: dict[str, dict[int, tuple[float, bytes]]] = field(
-        default_factory=lambda: {"client": {}, "server": {}}
-    )
-    repeated: int = 0
-    reset_by_server: bool = False
-
-    def add(self, side: str, sequence: int, now: float, data: bytes) -> None:
-        """A segment with data."""
-        if sequence in self.segments[side]:
-            self.repeated += 1
-        else:
-            self.segments[side][sequence] = now, data
-
-    def data(self, side: str) -> bytes:
-        """What the side sent, up to the first gap."""
-        out, expected = b"", None
-        for sequence, (_, data) in sorted(self.segments[side].items()):
-            if expected is not None and sequence > expected:
-                break
-            out += data[(expected or sequence) - sequence :]
-            expected = max(expected or 0, sequence + len(data))
-        return out
-
-    def first(self, side: str) -> float | None:
-        """When its first data came."""
-        return min((now for now, _ in self.segments[side].values()), default=None)
+def suite_names() -> dict[int, str]:
+    """OpenSSL's names of suites before TLS 1.3, whose own ones are always on."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    known = {cipher["id"] & 0xFFFF: str(cipher["name"]) for cipher in context.get_ciphers()}
+    return {code: name for code, name in known.items() if code >> 8 != 0x13}
 
 
-def streams(packets: list[Any]) -> list[Stream]:
-    """The connections whose SYN the capture holds."""
-    found: dict[tuple[Any, ...], Stream] = {}
-    order = []
-    for packet in packets:
-        if not (packet.haslayer(IP) and packet.haslayer(TCP)):
-            continue
-        ip, tcp = packet[IP], packet[TCP]
-        ends = (ip.src, tcp.sport), (ip.dst, tcp.dport)
-        if tcp.flags.S and not tcp.flags.A:
-            if ends not in found:
-                found[ends] = Stream(*ends)
-                order.append(found[ends])
-            continue
-        side = "client" if ends in found else "server"
-        stream = found.get(ends) or found.get(ends[::-1])
-        if stream is None:
-            continue
-        if side == "server" and tcp.flags.R:
-            stream.reset_by_server = True
-        size = ip.len - 4 * ip.ihl - 4 * tcp.dataofs  # without Ethernet's padding
-        if size > 0:
-            stream.add(side, tcp.seq, float(packet.time), bytes(tcp.payload)[:size])
-    return order
-
-
-def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Handshake messages of a stream's plain records; an alert counts as type -1."""
-    handshake = b""
-    while len(data) >= 5:
-        kind, size = data[0], int.from_bytes(data[3:5], "big")
-        body, data = data[5 : 5 + size], data[5 + size :]
-        if kind == 21 and size == 2:
-            yield -1, body
-        if kind != 22:
-            break
-        handshake += body
-        while len(handshake) >= 4 and len(handshake) >= 4 + int.from_bytes(handshake[1:4], "big"):
-            end = 4 + int.from_bytes(handshake[1:4], "big")
-            yield handshake[0], handshake[4:end]
-            handshake = handshake[end:]
-
-
-def extensions(data: bytes) -> dict[int, bytes]:
-    """From the two bytes of their common length on."""
-    found, data = {}, data[2:]
-    while len(data) >= 4:
-        size = int.from_bytes(data[2:4], "big")
-        found[int.from_bytes(data[:2], "big")] = data[4 : 4 + size]
-        data = data[4 + size :]
-    return found
-
-
-def server_name(hello: bytes) -> str | None:
-    """The SNI of a ClientHello."""
-    at = 34 + 1 + hello[34]
-    at += 2 + int.from_bytes(hello[at : at + 2], "big")
-    at += 1 + hello[at]
-    name = extensions(hello[at:]).get(SERVER_NAME, b"")[5:]
-    return name.decode("ascii", "replace") or None
+def ms(seconds: float) -> int:
+    """Whole milliseconds."""
+    return max(0, round(seconds * 1000))
 
 
 class Importer:
@@ -163,144 +80,392 @@ class Importer:
 
     def __init__(self, packets: list[Any], camera: str | None) -> None:
         self.lost: list[str] = []
-        found = streams(packets)
-        callers = Counter(stream.client[0] for stream in found)
-        if not found or (camera and camera not in callers):
-            who = camera or "nobody"
-            raise UserError(f"{who} opens no TCP connection in it: name the device with --camera")
-        self.camera = camera or callers.most_common(1)[0][0]
-        self.names = {
-            str(answer.rdata): answer.rrname.decode().rstrip(".")
-            for packet in packets if packet.haslayer(DNS)
-            for answer in packet[DNS].an or [] if answer.type == 1
-        }  # fmt: skip
-        self._known: dict[bytes, str] = {}
-        start = datetime.fromtimestamp(int(packets[0].time), UTC)
+        found, losses, cut = talks.conversations(packets)
+        self.services = services.find(packets)
+        self.camera = camera or self._guess(found)
+        own = [t for t in found if self.camera in (t.client[0], t.server[0])]
+        if not own:
+            raise UserError(
+                f"{self.camera or 'nobody'} has no conversation in it: name the device with "
+                "--camera, and capture the beginning of its connections"
+            )
+        if cut:
+            self.lost.append("what frames hold behind their first bytes: record them whole")
+        if len(found) > len(own):
+            self.lost.append(f"{len(found) - len(own)} conversations of others")
+        self._chains = Chains(self.lost)
+        self._suites = suite_names()
+        self._end = float(packets[-1].time)
+        self._start = int(packets[0].time)
+        start = datetime.fromtimestamp(self._start, UTC)
         self.table: dict[str, Any] = {"time": start, "camera": {"rtc": start}}
-        self.table |= {"certificates": {}, "server": []}
-        taken = set()
-        for stream in found:
-            if stream.client[0] != self.camera:
-                self.lost.append(f"a client at {stream.client[0]}: only servers are taken over")
-            elif stream.server not in taken:
-                taken.add(stream.server)
-                self.table["server"].append(self._server(stream))
-        if not self.table["certificates"]:
-            del self.table["certificates"]
+        self.table |= {"network": {}, "dhcp": {}, "dns": {}}
+        self.table |= {"certificates": self._chains.table, "server": [], "client": [], "rule": []}
+        self._trips = self._round_trips(own)
+        servers: dict[tuple[Any, ...], list[Talk]] = {}
+        for talk in own:
+            if talk.client[0] == self.camera:
+                servers.setdefault((talk.server, talk.datagrams), []).append(talk)
+                self._compare_suites(talk)
+            else:
+                self._client(talk)
+        for met in servers.values():
+            self._server(met)
+        self._time_servers()
+        self._network()
+        self._losses([(talk, loss) for talk, loss in losses if talk in own])
+        self.lost += self.services.oddities
+        self.table = {key: value for key, value in self.table.items() if value}
 
-    def _server(self, stream: Stream) -> dict[str, Any]:
-        address, port = stream.server
-        heard = list(messages(stream.data("client")))
-        said = list(messages(stream.data("server")))
-        hello = next((body for kind, body in heard if kind == 1), None)
-        name = (server_name(hello) if hello else None) or self.names.get(address, address)
-        server = {"kind": "tls" if hello else "tcp", "name": name, "address": address}
-        server["port"] = port
-        where = f"{name}:{port}"
-        asked, answered = stream.first("client"), stream.first("server")
-        if asked and answered and answered > asked:
-            key = "handshake_delay_ms" if hello else "delay_ms"
-            if delay := round((answered - asked) * 1000):
-                server[key] = delay
-        if stream.reset_by_server:
-            server["end"] = "reset"
-        if stream.repeated:
-            self.lost.append(f"{where}: {stream.repeated} repeated segments: add a [[fault]]")
-        if hello:
-            server |= self._tls(said, where)
-        else:
-            self.lost.append(f"{where}: contents of the conversation")
-        return server
+    def _guess(self, found: list[Talk]) -> str:
+        """Who got a lease and talks; else who opens most conversations."""
+        ends = Counter(end for talk in found for end in (talk.client[0], talk.server[0]))
+        leased = Counter({end: ends[end] for end in self.services.leases if ends[end]})
+        callers = Counter(talk.client[0] for talk in found)
+        best = (leased or callers).most_common(1)
+        return best[0][0] if best else ""
 
-    def _tls(self, said: list[tuple[int, bytes]], where: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for kind, body in said:
-            if kind == -1:
-                self.lost.append(f"{where}: the alert {body[1]} that the server sent")
-            elif kind == 2:
-                at = 35 + body[34]
-                suite = int.from_bytes(body[at : at + 2], "big")
-                chosen = extensions(body[at + 3 :]).get(SUPPORTED_VERSIONS, body[:2])
-                version = VERSIONS.get(int.from_bytes(chosen, "big"))
-                if version:
-                    found["versions"] = [version]
-                if suite in SUITES:
-                    found["ciphers"] = SUITES[suite]
-                if not version or (version == "TLSv1.2" and suite not in SUITES):
-                    self.lost.append(f"{where}: version {chosen.hex()}, suite 0x{suite:04X}")
-            elif kind == 11:
-                found["certificate"] = self._chain(body, where)
-        if "certificate" not in found:
+    # The network --------------------------------------------------------------------------
+
+    def _round_trips(self, own: list[Talk]) -> dict[str, float]:
+        """By peer; each becomes a rule that holds what comes from there."""
+        trips = dict(self.services.delays)
+        for talk in own:
+            calls = talk.client[0] == self.camera
+            peer = talk.server[0] if calls else talk.client[0]
+            if talk.datagrams:
+                trip = talk.turn("client") if calls else talk.turn("server")
+            elif calls:
+                trip = None if talk.opened is None else talk.opened - talk.asked
+            else:
+                trip = talk.acked and talk.opened and talk.acked - talk.opened
+            key = f"IP.src == {peer}"
+            if trip is not None:
+                trips[key] = min(trip, trips.get(key, trip))
+        for match, trip in trips.items():
+            if delay := ms(trip):
+                held = {"match": match, "action": "hold", "delay_ms": delay}
+                self.table["rule"].append(held | {"direction": "to_camera"})
+        return trips
+
+    def _trip(self, peer: str) -> float:
+        return self._trips.get(f"IP.src == {peer}", 0.0)
+
+    def _time_servers(self) -> None:
+        taken = [(s["address"], s["port"]) for s in self.table["server"]]
+        for address, offset in self.services.ntp.items():
+            if (address, 123) not in taken:
+                server: dict[str, Any] = {"kind": "ntp", "name": self._name(address)}
+                server |= {"address": address}
+                server |= {"offset_s": round(offset)} if round(offset) else {}
+                self.table["server"].append(server)
+                if abs(offset - round(offset)) > 0.01:
+                    self.lost.append(f"{address}: {offset - round(offset):+.3f} s of NTP's offset")
+        for address in sorted(self.services.asked_ntp - set(self.services.ntp)):
+            self.lost.append(f"{address}: an NTP server that never answers is not there at all")
+
+    def _name(self, address: str, wish: str | None = None) -> str:
+        """One that no other address has."""
+        name = wish or self.services.names.get(address, address)
+        peers = self.table["server"] + self.table["client"]
+        taken = any(p["name"] == name and p["address"] != address for p in peers)
+        return address if taken or name in ("gateway", "camera") else name
+
+    def _network(self) -> None:
+        """Subnet, gateway, lease, names: by DHCP, as far as the capture shows it."""
+        options = self.services.leases.get(self.camera, {})
+        mask = options.get("subnet_mask", "255.255.255.0")
+        subnet = IPv4Network(f"{self.camera}/{mask}", strict=False)
+        peers = {p["address"] for p in self.table["server"] + self.table["client"]}
+        free = (str(a) for a in subnet.hosts() if str(a) not in peers | {self.camera})
+        router = options.get("router")
+        gateway = router if router and router not in peers else next(free, subnet[0])
+        self.table["network"] = {"subnet": str(subnet), "gateway": str(gateway)}
+        self.table["dhcp"] = {"first": self.camera, "last": self.camera}
+        if lease := options.get("lease_time"):
+            self.table["dhcp"]["lease_s"] = lease
+        if not options:
+            self.lost.append(f"mask and router, which no DHCP answer shows: {subnet}, {gateway}")
+            if self.services.asked_dhcp:
+                self.table["dhcp"] = {"enabled": False}
+        elif router != gateway:
+            self.lost.append(f"the router {router}, where a peer lives: {gateway} stands in")
+        if (server := options.get("name_server", gateway)) != gateway:
+            self.lost.append(f"the DNS server {server}: the gateway answers in its place")
+        told = {p["name"]: p["address"] for p in self.table["server"]}
+        zone = {n: a for n, a in self.services.zone.items() if told.get(n) != a}
+        if zone:
+            self.table["dns"] = {"zone": zone}
+        if self.services.asked_dns and not self.services.answered_dns:
+            self.table["rule"].append({"match": "UDP.sport == 53", "action": "drop"})
+        elif silent := self.services.asked_dns - self.services.answered_dns:
+            self.lost.append(f"that nobody answered DNS questions for {', '.join(sorted(silent))}")
+
+    def _losses(self, losses: list[tuple[Talk, Loss]]) -> None:
+        """The same frames are lost again: by rules that count those which match."""
+        gone: Counter[str] = Counter()
+        for talk, loss in sorted(losses, key=lambda pair: (pair[1].before, not pair[1].seen)):
+            calls = talk.client[0] == self.camera
+            outwards = (loss.sender == "client") == calls
+            peer = talk.server[0] if calls else talk.client[0]
+            port = f"TCP.{'dport' if loss.sender == 'client' else 'sport'} == {talk.server[1]}"
+            match = f"IP.{'dst' if outwards else 'src'} == {peer} {port} {loss.what}"
+            nth = loss.before + 1 - gone[match]  # earlier rules have taken theirs
+            gone[match] += loss.seen
+            direction = "from_camera" if outwards else "to_camera"
+            rule = {"match": match, "action": "drop", "direction": direction}
+            self.table["rule"].append(rule | {"nth": nth, "count": loss.count})
+
+    # Peers --------------------------------------------------------------------------------
+
+    def _server(self, met: list[Talk]) -> None:
+        """The peer of these conversations, which the device began."""
+        address, port = met[0].server
+        answered = [t for t in met if t.opened is not None or t.first("server") is not None]
+        if not answered:
+            how = "refused" if any("server" in t.reset for t in met) else "did not answer"
+            self.lost.append(f"{address}:{port}, which {how}: nobody is there")
+            return
+        hello = next((hello for t in answered if (hello := t.hello())), None)
+        name = self._name(address, hello.name if hello else None)
+        kind = "dtls" if met[0].datagrams else "tls" if hello else "tcp"
+        server = {"kind": kind, "name": name, "address": address, "port": port}
+        where, wrongs, facts = f"{name}:{port}", [], dict[str, Any]()
+        for talk in answered:
+            wrong = self._wrong(talk, "server", where) if hello else ""
+            wrongs.append(wrong or "no")
+            found = self._handshake(talk, "server", where) if hello else {}
+            found |= self._delay(talk) | self._speech(talk, "server", where)
+            facts = found | facts
+        if hello and "certificate" not in facts:
             self.lost.append(f"{where}: its certificates, which the capture does not show")
-            found["certificate"] = self._new("unknown", {"names": [where.rpartition(":")[0]]})
+            facts["certificate"] = self._chains.new("unknown", {"names": [name]})
+        if len({repr(w) for w in wrongs}) > 1 or set(wrongs) != {"no"}:
+            facts["misbehave"] = " ".join(wrongs)
+        if met[0].unanswered > 1:
+            facts["ignore"] = met[0].unanswered - 1
+        self.table["server"].append(server | self._settled(facts, kind, where))
+
+    def _client(self, talk: Talk) -> None:
+        """The peer of a conversation that it began with the device."""
+        address, port = talk.client[0], talk.server[1]
+        if talk.opened is None and talk.first("server") is None:
+            self.lost.append(f"a call from {address} to port {port} that the device did not take")
+            return
+        hello = talk.hello()
+        kind = "dtls" if talk.datagrams else "tls" if hello else "tcp"
+        client = {"kind": kind, "name": self._name(address), "address": address, "port": port}
+        client["start_ms"] = ms(talk.asked - self._trip(address) - self._start)
+        where = f"client {address} of port {port}"
+        facts: dict[str, Any] = {}
+        if hello:
+            facts = self._handshake(talk, "client", where)
+            facts |= {"server_name": hello.name} if hello.name else {}
+            if not talk.datagrams:
+                known = sorted(VERSIONS[v] for v in set(hello.versions) & set(VERSIONS))
+                facts |= {"versions": known} if known else {}
+            names = [self._suites[s] for s in hello.suites if s in self._suites]
+            facts |= {"ciphers": ":".join(names)} if names else {}
+            said = [m.time for m in talk.messages if (m.side, m.kind) == ("client", 1)]
+            before = talk.acked
+            if talk.datagrams:
+                before = next((m.time for m in talk.messages if m.kind == 3), None)
+            if before and (delay := ms(said[-1] - before - self._own(talk))):
+                facts["handshake_delay_ms"] = delay
+            if wrong := self._wrong(talk, "client", where):
+                facts["misbehave"] = wrong
+        if "mss" in (speech := self._speech(talk, "client", where)):
+            self.lost.append(f"{where}: its MSS of {speech.pop('mss')}")
+        self.table["client"].append(client | self._settled(facts | speech, kind, where))
+
+    def _own(self, talk: Talk) -> float:
+        """What a client's answer takes anyway."""
+        return (talk.turn("server") or 0.0) if talk.datagrams else 0.0
+
+    def _settled(self, facts: dict[str, Any], kind: str, where: str) -> dict[str, Any]:
+        """Without what excludes each other: our own endpoint knows one suite and P-256."""
+        if "misbehave" not in facts:
+            return facts
+        if kind == "dtls":
+            self.lost.append(f"{where}: {facts.pop('misbehave')}")
+            return facts
+        for key in ("versions", "ciphers", "handshake_delay_ms", "record_size", "server_name"):
+            if key in facts:
+                self.lost.append(f"{where}: {key} = {facts.pop(key)!r} beside misbehave")
+        leaf = self._chains.table.get(facts.get("certificate", ""), {})
+        if leaf.get("key", "P-256") != "P-256":
+            self.lost.append(f"{where}: a key of the kind {leaf['key']} beside misbehave")
+            leaf["key"] = "P-256"
+        return facts
+
+    def _compare_suites(self, talk: Talk) -> None:
+        """Has the device another firmware than the camera?"""
+        hello = talk.hello()
+        if hello and hello.suites != OFFERED:
+            extra = [f"0x{s:04X}" for s in hello.suites if s not in OFFERED]
+            gone = [f"0x{s:04X}" for s in OFFERED if s not in hello.suites]
+            parts = [f"also offered {' '.join(extra)}"] * bool(extra)
+            parts += [f"did not offer {' '.join(gone)}"] * bool(gone)
+            what = " and ".join(parts) or "offered them in another order"
+            self.lost.append(f"the suites of the device, which {what}: the firmware decides")
+
+    # What peers do --------------------------------------------------------------------------
+
+    def _wrong(self, talk: Talk, side: str, where: str) -> str:
+        """What ended the handshake early, as a misbehaviour of netsim."""
+        alerts = [(at, r) for at, r in enumerate(talk.records) if r.kind == talks.ALERT and r.clear]
+        mine = [(at, r.body) for at, r in alerts if r.side == side and any(r.body[1:2])]
+        if mine:
+            mine.sort(key=lambda pair: -pair[1][0])  # a fatal one first
+            (at, (level, code)), *others = mine
+            self.lost += [f"{where}: another alert, {body[1]}" for _, body in others]
+            kind = "fatal_alert" if level == 2 else "warning_alert"
+            return f"{kind}:{self._next(talk, side, at)}:{code}"
+        left, device = talk.left(side), talk.left(OTHER[side])
+        if talk.secured(side) is not None or side == "client" or talk.datagrams:
+            return ""
+        heard = [r.time for _, r in alerts] + ([device] if device is not None else [])
+        number = self._next(talk, side, len(talk.records))
+        if left is not None and left < min(heard, default=self._end + 1):
+            return f"{'reset' if 'server' in talk.reset else 'fin'}:{number}"
+        last = max((r.time for r in talk.records), default=self._end)
+        waited = (device or self._end) - last
+        if not alerts and waited > PATIENCE_S:
+            return f"stall:{number}"
+        return ""
+
+    @staticmethod
+    def _next(talk: Talk, side: str, at: int) -> int:
+        """The number of the message that would have come in place of a record."""
+        said = [m.kind for m in talk.messages if m.side == side and m.at < at]
+        return max((NEXT[side].get(kind, 0) for kind in said), default=0)
+
+    def _delay(self, talk: Talk) -> dict[str, Any]:
+        """A server's: from the connection on, as netsim counts it."""
+        trip = self._trip(talk.server[0])
+        if talk.datagrams:
+            hellos = [m.time for m in talk.messages if m.kind == talks.CLIENT_HELLO]
+            answer = next((m.time for m in talk.messages if m.kind == talks.SERVER_HELLO), 0.0)
+            delay = ms(answer - hellos[-1] - trip) if hellos else 0
+            return {"handshake_delay_ms": delay} if delay else {}
+        asked, answered = talk.first("client"), talk.first("server")
+        if answered is None:
+            return {}
+        if talk.hello() is None or asked is None:
+            started = asked if asked is not None and asked < answered else talk.opened
+            delay = ms(answered - started - trip) if started is not None else 0
+            return {"delay_ms": delay} if delay else {}
+        if not ms(answered - asked - trip):
+            return {}
+        return {"handshake_delay_ms": ms(answered - (talk.opened or asked) - trip)}
+
+    def _speech(self, talk: Talk, side: str, where: str) -> dict[str, Any]:
+        """What it sends after the handshake, and how it ends."""
+        found: dict[str, Any] = {}
+        if talk.mss.get(side, 1460) != 1460:
+            found["mss"] = talk.mss[side]
+        left, answer = talk.left(side), talk.left(OTHER[side])
+        first = left is not None and (answer is None or left < answer)
+        plain = not talk.hello()
+        secured = [s for s in map(talk.secured, OTHER) if s is not None]
+        if not plain and len(secured) < 2:  # never came to speak
+            if (
+                side == "client"
+                and first
+                and left is not None
+                and not self._wrong(talk, side, where)
+            ):
+                found |= {"leave_ms": ms(left - talk.asked), "end": self._farewell(talk, side)}
+            return found
+        begun = (talk.acked or talk.opened or talk.asked) if plain else max(secured)
+        mine, times = self._data(talk, side)
+        echoed = bool(mine) and mine == self._data(talk, OTHER[side])[0]
+        key = "send" if side == "client" else "greeting"
+        if mine and not (echoed and side == "server"):
+            found |= self._text(mine, key, where)
+        elif echoed:
+            return found
+        if side == "client":
+            if first and left is not None:
+                found |= {"hold_ms": max(1, ms(left - begun)), "end": self._farewell(talk, side)}
+            return found
+        spoke = times[0] if times else left if first else None
+        if not plain and spoke is not None and (delay := ms(spoke - begun)):
+            found["delay_ms"] = delay
+        found |= {"echo": False, "end": self._farewell(talk, side) if first else "never"}
+        if side in talk.fin and side in talk.reset:
+            self.lost.append(f"{where}: that it resets what comes after its FIN")
         return found
 
-    def _chain(self, body: bytes, where: str) -> str:
-        """Make a Certificate message's chain anew, from the root down; the leaf's name."""
-        chain, body = [], body[3:]
-        while len(body) >= 3:
-            size = int.from_bytes(body[:3], "big")
-            chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
-            body = body[3 + size :]
-        issuer = None
-        top = chain[-1]
-        if top.issuer != top.subject:
-            root = top.issuer.rfc4514_string()
-            key = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
-            issuer = self._made(root.encode(), "ca", key)
-            self.lost.append(f"{where}: the root {root}, which was not sent: a P-256 key stands in")
-        for number, certificate in reversed(list(enumerate(chain))):
-            options = self._options(certificate, where)
-            if issuer:
-                options["issuer"] = issuer
-            name = "intermediate" if number else "server"
-            issuer = self._made(certificate.tbs_certificate_bytes, name, options)
-        return issuer or ""
+    def _data(self, talk: Talk, side: str) -> tuple[bytes, list[float]]:
+        """Its bytes, stand-ins where they were encrypted, and when they came."""
+        if not talk.hello():
+            parts = talk.parts[side].values()
+            return talk.data(side)[0], sorted(now for now, _ in parts)
+        chosen = talk.chosen()
+        suite = self._suites.get(chosen.suites[0], "") if chosen else ""
+        tls13 = chosen is not None and 0x0304 in chosen.versions
+        extra = 17 if tls13 else 16 if "CHACHA" in suite else 24 if "GCM" in suite else 49
+        own = [r for r in talk.records if r.side == side and r.kind == talks.DATA]
+        if tls13:  # what belongs to the handshake looks the same
+            until = talk.secured("client") or 0.0
+            own = [r for r in own if r.time > until and not _is_alert(r, tls13)]
+        sizes = [max(0, len(r.body) - extra) for r in own]
+        return STAND_IN.encode() * sum(sizes), [
+            r.time for r, size in zip(own, sizes, strict=True) if size
+        ]
 
-    def _made(self, identity: bytes, name: str, options: dict[str, Any]) -> str:
-        if identity not in self._known:
-            self._known[identity] = self._new(name, options)
-        return self._known[identity]
+    def _text(self, data: bytes, key: str, where: str) -> dict[str, Any]:
+        if set(data) == set(STAND_IN.encode()):
+            self.lost.append(f"{where}: what {len(data)} encrypted bytes say")
+            return {key: STAND_IN, "size": len(data)}
+        try:
+            return {key: data.decode()}
+        except UnicodeDecodeError:
+            self.lost.append(f"{where}: {len(data)} bytes that are no text")
+            return {key: STAND_IN, "size": len(data)}
 
-    def _new(self, name: str, options: dict[str, Any]) -> str:
-        known = self.table["certificates"]
-        numbered = name if name not in known else f"{name}_{len(known)}"
-        known[numbered] = options
-        return numbered
+    def _farewell(self, talk: Talk, side: str) -> str:
+        """RFC 5246 section 7.2.1 wants a close_notify before the FIN."""
+        if side in talk.reset and side not in talk.fin:
+            return "reset"
+        if not talk.hello() or talk.datagrams:
+            return "notify"
+        chosen = talk.chosen()
+        tls13 = chosen is not None and 0x0304 in chosen.versions
+        own = [r for r in talk.records if r.side == side]
+        return "notify" if own and _is_alert(own[-1], tls13) else "fin"
 
-    def _options(self, certificate: x509.Certificate, where: str) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "not_before": certificate.not_valid_before_utc,
-            "not_after": certificate.not_valid_after_utc,
-        }
-        if common_name := _common_name(certificate.subject):
-            options["common_name"] = common_name
-        key = certificate.public_key()
-        kind = None
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            kind = CURVES.get(key.curve.name)
-        elif isinstance(key, rsa.RSAPublicKey) and key.key_size in (2048, 4096):
-            kind = f"RSA-{key.key_size}"
-        elif isinstance(key, ed25519.Ed25519PublicKey):
-            kind = "Ed25519"
-        if kind:
-            options["key"] = kind
-        else:
-            self.lost.append(f"{where}: the kind of key of {common_name}: P-256 stands in")
-        for extension in certificate.extensions:
-            value = extension.value
-            if isinstance(value, x509.BasicConstraints) and value.ca:
-                options["ca"] = True
-            elif isinstance(value, x509.SubjectAlternativeName):
-                names = value.get_values_for_type(x509.DNSName)
-                names += map(str, value.get_values_for_type(x509.IPAddress))
-                options["names"] = names
-        return options
+    def _handshake(self, talk: Talk, side: str, where: str) -> dict[str, Any]:
+        """Version and suite, certificates, records."""
+        found: dict[str, Any] = {}
+        own = [m for m in talk.messages if m.side == side]
+        if side == "server" and (chosen := talk.chosen()):
+            number, suite = chosen.versions[0], chosen.suites[0]
+            version = VERSIONS.get(number)
+            if version and not talk.datagrams:
+                found["versions"] = [version]
+            if suite in self._suites:
+                found["ciphers"] = self._suites[suite]
+            known = version or (talk.datagrams and number == 0xFEFD)
+            if not known or (version != "TLSv1.3" and suite not in self._suites):
+                self.lost.append(f"{where}: version {number:04x}, suite 0x{suite:04X}")
+        for message in own:
+            if message.kind == talks.CERTIFICATE and any(message.body[:3]):
+                found["certificate"] = self._chains.chain(message.body, where)
+            elif message.kind == 13:
+                self.lost.append(f"{where}: that it asks for the device's certificate: add verify")
+        if side == "server" and not talk.datagrams and any(m.split for m in own):
+            sizes = [len(r.body) for r in talk.records
+                     if r.side == side and r.kind == talks.HANDSHAKE and r.clear]  # fmt: skip
+            found["record_size"] = max(sizes)
+        return found
 
 
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
+def _is_alert(record: talks.Record, tls13: bool) -> bool:
+    """TLS 1.3 hides the type: two bytes, a type and a tag (RFC 8446 section 5.2)."""
+    hidden = tls13 and record.kind == talks.DATA and len(record.body) == 19
+    return record.kind == talks.ALERT or hidden
 
 
 def import_capture(options: argparse.Namespace) -> int:
@@ -321,7 +486,7 @@ def import_capture(options: argparse.Namespace) -> int:
         made = Importer(packets, options.camera)
     except UserError as error:
         raise UserError(f"{options.capture}: {error}") from None
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise UserError(f"{options.capture}: a damaged handshake: {error}") from None
     text = f"# from {options.capture.name}, the device was {made.camera}\n"
     text += shrink.render(made.table)
@@ -333,5 +498,6 @@ def import_capture(options: argparse.Namespace) -> int:
         raise UserError(f"{out}: {error.strerror}: choose another --out") from None
     for what in dict.fromkeys(made.lost):
         print(f"not carried over: {what}", file=sys.stderr)
-    print(f"{out}: {len(made.table['server'])} server(s)")
+    counts = [f"{len(made.table.get(key, []))} {key}(s)" for key in ("server", "client", "rule")]
+    print(f"{out}: {', '.join(counts)}")
     return 0

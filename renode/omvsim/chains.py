@@ -1,0 +1,87 @@
+"""The certificates of a capture made anew, as a scenario's [certificates]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
+
+
+class Chains:
+    """`table` holds what is made, `lost` hears what could not be taken over."""
+
+    def __init__(self, lost: list[str]) -> None:
+        self.table: dict[str, dict[str, Any]] = {}
+        self.lost = lost
+        self._known: dict[bytes, str] = {}
+
+    def chain(self, body: bytes, where: str) -> str:
+        """Make a Certificate message's chain anew, from the root down; the leaf's name."""
+        chain, body = [], body[3:]
+        while len(body) >= 3:
+            size = int.from_bytes(body[:3], "big")
+            chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
+            body = body[3 + size :]
+        issuer = None
+        top = chain[-1]
+        if top.issuer != top.subject:
+            root = top.issuer.rfc4514_string()
+            key = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
+            issuer = self._made(root.encode(), "ca", key)
+            self.lost.append(f"{where}: the root {root}, which was not sent: a P-256 key stands in")
+        for number, certificate in reversed(list(enumerate(chain))):
+            options = self._options(certificate, where)
+            if issuer:
+                options["issuer"] = issuer
+            name = "intermediate" if number else "server"
+            issuer = self._made(certificate.tbs_certificate_bytes, name, options)
+        return issuer or ""
+
+    def _made(self, identity: bytes, name: str, options: dict[str, Any]) -> str:
+        if identity not in self._known:
+            self._known[identity] = self.new(name, options)
+        return self._known[identity]
+
+    def new(self, name: str, options: dict[str, Any]) -> str:
+        """Another certificate; the name that it got."""
+        numbered = name if name not in self.table else f"{name}_{len(self.table)}"
+        self.table[numbered] = options
+        return numbered
+
+    def _options(self, certificate: x509.Certificate, where: str) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "not_before": certificate.not_valid_before_utc,
+            "not_after": certificate.not_valid_after_utc,
+        }
+        if common_name := _common_name(certificate.subject):
+            options["common_name"] = common_name
+        key = certificate.public_key()
+        kind = None
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            kind = CURVES.get(key.curve.name)
+        elif isinstance(key, rsa.RSAPublicKey) and key.key_size in (2048, 4096):
+            kind = f"RSA-{key.key_size}"
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            kind = "Ed25519"
+        if kind:
+            options["key"] = kind
+        else:
+            self.lost.append(f"{where}: the kind of key of {common_name}: P-256 stands in")
+        for extension in certificate.extensions:
+            value = extension.value
+            if isinstance(value, x509.BasicConstraints) and value.ca:
+                options["ca"] = True
+            elif isinstance(value, x509.SubjectAlternativeName):
+                names = value.get_values_for_type(x509.DNSName)
+                names += map(str, value.get_values_for_type(x509.IPAddress))
+                options["names"] = names
+        return options
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""

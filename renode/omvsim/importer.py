@@ -84,10 +84,10 @@ class Importer:
         self.services = services.find(packets)
         self.camera = camera or self._guess(found)
         own = [t for t in found if self.camera in (t.client[0], t.server[0])]
-        if not own:
+        if not own and self.camera not in self.services.leases:
             raise UserError(
-                f"{self.camera or 'nobody'} has no conversation in it: name the device with "
-                "--camera, and capture the beginning of its connections"
+                f"{self.camera or 'no device'} opens or takes no TCP connection or DTLS session in "
+                "it: name the device with --camera, and capture from before its first connection"
             )
         if cut:
             self.lost.append("what frames hold behind their first bytes: record them whole")
@@ -120,7 +120,7 @@ class Importer:
     def _guess(self, found: list[Talk]) -> str:
         """Who got a lease and talks; else who opens most conversations."""
         ends = Counter(end for talk in found for end in (talk.client[0], talk.server[0]))
-        leased = Counter({end: ends[end] for end in self.services.leases if ends[end]})
+        leased = Counter({end: ends[end] for end in self.services.leases})
         callers = Counter(talk.client[0] for talk in found)
         best = (leased or callers).most_common(1)
         return best[0][0] if best else ""
@@ -136,7 +136,7 @@ class Importer:
             if talk.datagrams:
                 trip = talk.turn("client") if calls else talk.turn("server")
             elif calls:
-                trip = None if talk.opened is None else talk.opened - talk.asked
+                trip = None if talk.opened is None else talk.opened - talk.tried
             else:
                 trip = talk.acked and talk.opened and talk.acked - talk.opened
             key = f"IP.src == {peer}"

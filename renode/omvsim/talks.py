@@ -66,6 +66,7 @@ class Talk:
     server: End
     asked: float
     datagrams: bool = False
+    tried: float = 0.0  # the last SYN
     opened: float | None = None  # SYN, ACK
     acked: float | None = None  # the client's first segment after it
     mss: dict[str, int] = field(default_factory=dict)
@@ -237,9 +238,10 @@ class _Trace:
 def _tcp(talk: Talk, side: str, tcp: Any, data: bytes, now: float, trace: _Trace) -> None:
     if tcp.flags.S:
         talk.mss[side] = next((v for k, v in tcp.options if k == "MSS"), 536)
-        if side == "server" and talk.opened is None:
+        if side == "server" and talk.acked is None:
             talk.opened = now
         if side == "client":
+            talk.tried = now
             trace.frame(talk, side, "TCP.flags & S", tcp.seq, 0, now)
         return
     if side == "client" and talk.opened is not None and talk.acked is None:

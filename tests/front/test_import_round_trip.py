@@ -69,7 +69,8 @@ class Trip:
 def trip(omvsim: Run, tmp_path: Path, image: Path) -> Callable[..., Trip]:
     def travel(world: str, script: str, seconds: int = 20) -> Trip:
         first, made = tmp_path / "first.toml", tmp_path / "made.toml"
-        first.write_text(CLOCK + FILES + ROOT + world)
+        head, _, tables = world.partition("[")
+        first.write_text(f"{head}{CLOCK}{FILES}{ROOT}[{tables}")
         (tmp_path / "script.py").write_text(script)
 
         def run(path: Path, name: str) -> str:
@@ -187,4 +188,175 @@ def test_what_is_lost_is_lost_again(trip: Callable[..., Trip], rule: str) -> Non
     data = [[(who, flags) for who, flags, size in got if size] for got in (first, second)]
     assert data[0] == data[1]
     assert [f for _, f, _ in first].count("S") == [f for _, f, _ in second].count("S")
+    assert done.consoles[0] == done.consoles[1] != ""
+
+
+SERVE = """\
+import socket, ssl
+sock = socket.socket()
+sock.bind(socket.getaddrinfo("0.0.0.0", 8443)[0][-1])
+sock.listen(1)
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+ctx.load_cert_chain("server.der", "server.key")
+for number in range(count):
+    client, address = sock.accept()
+    client.settimeout(5)
+    try:
+        s = ctx.wrap_socket(client, server_side=True)
+        s.write(b"hello")
+        print(number, address[0], len(s.read(77)), s.cipher()[0])
+        print(s.read(1))
+    except OSError as error:
+        print(number, error.errno)
+    client.close()
+"""
+VISITOR = """\
+[[client]]
+kind = "tls"
+name = "pc"
+address = "192.168.1.50"
+port = 8443
+"""
+
+
+def test_clients_that_come_and_go(trip: Callable[..., Trip]) -> None:
+    first = (
+        'start_ms = 3000\nserver_name = "camera.local"\nciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"\n'
+    )
+    first += 'send = "x"\nsize = 77\nhold_ms = 700\nend = "fin"\n'
+    second = "start_ms = 7000\nleave_ms = 200\n"
+    third = 'start_ms = 9000\nmisbehave = "fatal_alert:1:48"\n'
+    world = VISITOR + first
+    world += VISITOR.replace(".50", ".51").replace("pc", "tab") + second
+    world += VISITOR.replace(".50", ".52").replace("pc", "tv") + third
+    done = trip(world, SERVE.replace("count", "3"))
+    one, two, three = done.world.clients
+    assert (str(one.address), one.port, one.server_name) == ("192.168.1.50", 8443, "camera.local")
+    assert one.ciphers == "ECDHE-ECDSA-AES128-GCM-SHA256" and one.versions == ("TLSv1.2",)
+    assert (one.size, one.end) == (77, "fin")
+    assert abs(one.hold_ms - 700) <= 5
+    assert abs(one.start_ms - 3000) <= 1 and abs(two.start_ms - 7000) <= 1
+    assert abs(two.leave_ms - 200) <= 2
+    assert three.misbehave == "fatal_alert:1:48"
+    assert done.consoles[0] == done.consoles[1] != ""
+
+
+def test_a_plain_client_and_server(trip: Callable[..., Trip]) -> None:
+    script = """\
+import socket
+listener = socket.socket()
+listener.bind(socket.getaddrinfo("0.0.0.0", 2000)[0][-1])
+listener.listen(1)
+client, address = listener.accept()
+print(client.recv(100), address[0])
+client.close()
+sock = socket.socket()
+sock.connect(socket.getaddrinfo("news.lan", 119)[0][-1])
+while data := sock.recv(100):
+    print(data)
+"""
+    world = VISITOR.replace("tls", "tcp").replace("8443", "2000") + 'send = "good day"\n'
+    world += '[[server]]\nkind = "tcp"\nname = "news.lan"\naddress = "192.168.1.60"\nport = 119\n'
+    world += 'greeting = "200 ready"\necho = false\ndelay_ms = 400\n'
+    done = trip(world, script)
+    (client,), (server,) = done.world.clients, done.world.servers
+    assert (client.kind, client.send, client.port) == ("tcp", "good day", 2000)
+    assert (server.name, server.greeting, server.echo) == ("news.lan", "200 ready", False)
+    assert abs(server.delay_ms - 400) <= 2
+    assert done.consoles[0] == done.consoles[1] != ""
+
+
+DTLS_SERVER = """\
+[[server]]
+kind = "dtls"
+name = "example.com"
+address = "93.184.215.14"
+certificate = "leaf"
+"""
+DTLS = """\
+import socket, ssl, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(socket.getaddrinfo("example.com", 5684)[0][-1])
+ctx = ssl.SSLContext(ssl.PROTOCOL_DTLS_CLIENT)
+ctx.verify_mode = ssl.CERT_REQUIRED
+ctx.load_verify_locations(cafile="ca.der")
+sock.setblocking(False)  # a socket that blocks repeats nothing
+s = ctx.wrap_socket(sock, server_hostname="example.com", do_handshake_on_connect=False)
+while not s.write(b"hello"):
+    time.sleep_ms(20)
+while not (got := s.read(100)):
+    time.sleep_ms(20)
+print(got, s.cipher()[0])
+s.close()
+"""
+
+
+def test_a_dtls_server(trip: Callable[..., Trip]) -> None:
+    keys = 'ciphers = "ECDHE-ECDSA-AES256-GCM-SHA384"\nhandshake_delay_ms = 300\nignore = 1\n'
+    done = trip(LEAF + DTLS_SERVER + keys, DTLS)
+    (server,) = done.world.servers
+    assert (server.kind, server.port, server.ignore) == ("dtls", 5684, 1)
+    assert server.ciphers == "ECDHE-ECDSA-AES256-GCM-SHA384"
+    assert abs(server.handshake_delay_ms - 300) <= 5
+    leaf = done.world.certificates[str(server.certificate)]
+    assert leaf.names == ("example.com",)
+    assert done.consoles[0] == done.consoles[1] != ""
+
+
+def test_a_dtls_client(trip: Callable[..., Trip]) -> None:
+    script = (Path(__file__).parents[2] / "firmware/examples/dtls_server.py").read_text()
+    script = script.replace("    ssock.write", "    print('served')\n    ssock.write")
+    world = VISITOR.replace("tls", "dtls").replace("8443", "5684")
+    world += 'start_ms = 3000\nciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"\n'
+    done = trip(world, script, 12)
+    (client,) = done.world.clients
+    assert (client.kind, str(client.address), client.port) == ("dtls", "192.168.1.50", 5684)
+    assert client.ciphers == "ECDHE-ECDSA-AES128-GCM-SHA256"
+    assert abs(client.start_ms - 3000) <= 1
+    assert done.consoles[0] == done.consoles[1] == "served\n"
+
+
+def test_the_network_and_its_services(trip: Callable[..., Trip]) -> None:
+    world = """\
+time = 2026-06-15T12:00:00Z
+[network]
+subnet = "10.1.2.0/25"
+gateway = "10.1.2.126"
+[dhcp]
+first = "10.1.2.7"
+last = "10.1.2.9"
+lease_s = 777
+[dns.zone]
+"other.lan" = "10.1.2.33"
+[[server]]
+kind = "ntp"
+name = "pool.ntp.org"
+address = "162.159.200.1"
+offset_s = -3600
+[[server]]
+kind = "tcp"
+name = "echo.lan"
+address = "10.1.2.50"
+"""
+    script = """\
+import network, ntptime, socket, time
+ntptime.settime()
+print(time.gmtime()[:5], network.LAN().ifconfig())
+for name in ("other.lan", "echo.lan"):
+    print(socket.getaddrinfo(name, 7)[0][-1])
+sock = socket.socket()
+sock.connect(socket.getaddrinfo("echo.lan", 7)[0][-1])
+sock.send(b"abc")
+print(sock.recv(3))
+"""
+    done = trip(world, script)
+    got = done.world
+    assert (str(got.network.subnet), str(got.network.gateway)) == ("10.1.2.0/25", "10.1.2.126")
+    assert (str(got.dhcp.first), str(got.dhcp.last), got.dhcp.lease_s) == (
+        "10.1.2.7",
+        "10.1.2.7",
+        777,
+    )
+    assert {n: str(a) for n, a in got.dns.zone.items()} == {"other.lan": "10.1.2.33"}
+    assert {s.kind: s.offset_s for s in got.servers} == {"ntp": -3600, "tcp": 0}
     assert done.consoles[0] == done.consoles[1] != ""

@@ -3,17 +3,25 @@
 import ssl
 import subprocess
 import threading
+from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+from random import Random
 from socket import create_connection, create_server
 
+from omvsim.errors import UserError
+from omvsim.importer import import_capture
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 from scapy.utils import wrpcap
 
 from netsim import scenario as scenarios
 from netsim.certificates import Authority
+from netsim.errors import UserError as NetsimError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DELAYED = """\
@@ -116,22 +124,27 @@ def conversation(folder: Path) -> list[tuple[bool, bytes]]:
     return sent
 
 
-def test_openssl_over_loopback(omvsim: Run, tmp_path: Path) -> None:
-    """The bytes are OpenSSL's; the frames around them are made here, as a capture needs rights."""
-    sent = conversation(tmp_path)
-    capture = tmp_path / "office.pcap"
+def frames(sent: list[tuple[bool, bytes]], segment: int = 1400) -> list[Packet]:
+    """A capture of a conversation of 10.0.0.7, a tenth of a second between what the ends say."""
     ends, sequence, packets = ("10.0.0.7", "10.0.0.1"), [1001, 5001], []
     for number, (own, data) in enumerate([(True, b""), *sent]):
         at = 0 if own else 1
-        for start in range(0, max(len(data), 1), 1400):
-            part = data[start : start + 1400]
+        for start in range(0, max(len(data), 1), segment):
+            part = data[start : start + segment]
             ports = (50000, 8883) if own else (8883, 50000)
             tcp = TCP(sport=ports[0], dport=ports[1], seq=sequence[at], flags="PA" if data else "S")
             packet = Ether() / IP(src=ends[at], dst=ends[1 - at]) / tcp / part
             packet.time = 1_750_000_000 + number * 0.1
-            packets.append(packet)
+            packets.append(Ether(bytes(packet)))
+            packets[-1].time = packet.time
             sequence[at] += len(part)
-    wrpcap(str(capture), packets)
+    return packets
+
+
+def test_openssl_over_loopback(omvsim: Run, tmp_path: Path) -> None:
+    """The bytes are OpenSSL's; the frames around them are made here, as a capture needs rights."""
+    capture = tmp_path / "office.pcap"
+    wrpcap(str(capture), frames(conversation(tmp_path)))
     result = omvsim("import", capture)
     assert result.returncode == 0, result.stderr
     (found,) = scenarios.load(tmp_path / "office.toml").servers
@@ -139,6 +152,106 @@ def test_openssl_over_loopback(omvsim: Run, tmp_path: Path) -> None:
     assert found.versions == ("TLSv1.2",)
     assert found.ciphers == "ECDHE-RSA-CHACHA20-POLY1305"
     assert found.handshake_delay_ms == 100
+    assert found.end == "never" and not found.echo
+    # RFC 8446's suites, which the camera's firmware does not know
+    assert "the suites of the device, which also offered 0x1302" in result.stderr
+    assert "mask and router, which no DHCP answer shows: 10.0.0.0/24, 10.0.0.2" in result.stderr
+
+
+def imported(folder: Path, packets: list[Packet]) -> tuple[scenarios.Scenario | None, list[str]]:
+    """The scenario, None if there is none; and what was told, without a process of its own."""
+    capture, told = folder / "a.pcap", StringIO()
+    wrpcap(str(capture), packets)
+    options = Namespace(capture=capture, camera=None, out=folder / "a.toml")
+    try:
+        with redirect_stderr(told):
+            assert import_capture(options) == 0
+    except (UserError, NetsimError) as error:
+        return None, str(error).splitlines()
+    return scenarios.load(folder / "a.toml"), told.getvalue().splitlines()
+
+
+def test_frames_that_are_cut_short(tmp_path: Path) -> None:
+    packets = frames(conversation(tmp_path))
+    for number, packet in enumerate(packets):
+        packets[number] = Ether(bytes(packet)[:96])
+        packets[number].time = packet.time
+    world, told = imported(tmp_path, packets)
+    assert world and [s.port for s in world.servers] == [8883]
+    assert any("record them whole" in line for line in told)
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    sent = conversation(tmp_path)
+    at = sent[1][1].index(b"\x30\x82")  # a SEQUENCE of X.690: the certificate
+    sent[1] = (False, sent[1][1][:at] + bytes(20) + sent[1][1][at + 20 :])
+    world, told = imported(tmp_path, frames(sent))
+    assert world is None
+    (line,) = told
+    assert "a.pcap: a damaged handshake: " in line
+
+
+def test_damage_anywhere_is_one_line_at_most(tmp_path: Path) -> None:
+    good, dice, outcomes = frames(conversation(tmp_path), 400), Random(1), set()
+    for _ in range(60):
+        packets = []
+        for packet in good:
+            data = bytearray(bytes(packet))
+            for _ in range(dice.choice((0, 0, 1, 3))):
+                data[dice.randrange(len(data))] = dice.randrange(256)
+            packets.append(Ether(bytes(data[: dice.choice((len(data), len(data), 30, 70))])))
+            packets[-1].time = packet.time
+        world, told = imported(tmp_path, packets)
+        assert world or len(told) == 1, told
+        outcomes.add(world is None)
+    assert outcomes == {True, False}
+
+
+def segments(*parts: tuple[float, bool, str, int, bytes]) -> list[Packet]:
+    """Time, of the device?, flags, relative sequence number, data."""
+    packets = []
+    for at, own, flags, sequence, data in parts:
+        ends, ports = ("10.0.0.7", "10.0.0.1"), (50000, 7)
+        if not own:
+            ends, ports = ends[::-1], ports[::-1]
+        # RFC 9293 section 3.4: sequence numbers wrap
+        tcp = TCP(sport=ports[0], dport=ports[1], flags=flags, seq=(0xFFFFFFFE + sequence) % 2**32)
+        packet = Ether(bytes(Ether() / IP(src=ends[0], dst=ends[1]) / tcp / data))
+        packet.time = 1_750_000_000 + at
+        packets.append(packet)
+    return packets
+
+
+OPENING = [(0.0, True, "S", 0, b""), (0.01, False, "SA", 0, b""), (0.01, True, "A", 1, b"")]
+
+
+def test_lost_frames_become_rules_that_drop_them(tmp_path: Path) -> None:
+    packets = segments(
+        *OPENING,
+        (0.1, True, "PA", 1, b"one"),
+        (0.5, True, "PA", 1, b"one"),
+        (0.6, True, "PA", 4, b"two"),
+        (0.7, False, "PA", 1, b"1"),
+        (0.8, False, "PA", 3, b"3"),  # a hole before it
+        (1.8, False, "PA", 2, b"2"),
+        (1.9, False, "PA", 5, b"5"),  # overtakes
+        (1.9001, False, "PA", 4, b"4"),
+    )
+    world, _ = imported(tmp_path, packets)
+    assert world
+    assert [(r.match, r.direction, r.nth, r.count) for r in world.rules if r.action == "drop"] == [
+        ("IP.dst == 10.0.0.1 TCP.dport == 7 Raw", "from_camera", 1, 1),
+        ("IP.src == 10.0.0.1 TCP.sport == 7 Raw", "to_camera", 2, 1),
+    ]
+    (server,) = world.servers
+    assert server.greeting == "12345"
+
+
+def test_a_port_that_refuses_is_told(tmp_path: Path) -> None:
+    refused = segments((0.0, True, "S", 0, b""), (0.01, False, "RA", 0, b""))
+    world, told = imported(tmp_path, refused)
+    assert world and not world.servers
+    assert "not carried over: 10.0.0.1:7, which refused: nobody is there" in told
 
 
 def test_what_is_no_capture_is_one_line(omvsim: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections import Counter
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ OFFERED = [
 #: which message of netsim.tls12 comes after these of the side
 NEXT = {"server": {2: 1, 11: 2, 12: 3, 14: 4}, "client": {1: 1, 16: 2}}
 PATIENCE_S = 3  # so long a silence is one
+#: what damaged messages raise here and in cryptography
+DAMAGE = (
+    IndexError,
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
 STAND_IN = "."  # for bytes that nobody can read
 
 
@@ -179,17 +187,16 @@ class Importer:
         peers = {p["address"] for p in self.table["server"] + self.table["client"]}
         free = (str(a) for a in subnet.hosts() if str(a) not in peers | {self.camera})
         router = options.get("router")
-        gateway = router if router and router not in peers else next(free, subnet[0])
+        usable = router and router not in peers and IPv4Address(router) in subnet
+        gateway = router if usable else next(free, subnet[0])
         self.table["network"] = {"subnet": str(subnet), "gateway": str(gateway)}
         self.table["dhcp"] = {"first": self.camera, "last": self.camera}
         if lease := options.get("lease_time"):
             self.table["dhcp"]["lease_s"] = lease
         if not options:
             self.lost.append(f"mask and router, which no DHCP answer shows: {subnet}, {gateway}")
-            if self.services.asked_dhcp:
-                self.table["dhcp"] = {"enabled": False}
         elif router != gateway:
-            self.lost.append(f"the router {router}, where a peer lives: {gateway} stands in")
+            self.lost.append(f"the router {router}, a peer's or of elsewhere: {gateway} stands in")
         if (server := options.get("name_server", gateway)) != gateway:
             self.lost.append(f"the DNS server {server}: the gateway answers in its place")
         told = {p["name"]: p["address"] for p in self.table["server"]}
@@ -237,7 +244,7 @@ class Importer:
             found = self._handshake(talk, "server", where) if hello else {}
             found |= self._delay(talk) | self._speech(talk, "server", where)
             facts = found | facts
-        if hello and "certificate" not in facts:
+        if kind != "tcp" and "certificate" not in facts:
             self.lost.append(f"{where}: its certificates, which the capture does not show")
             facts["certificate"] = self._chains.new("unknown", {"names": [name]})
         if len({repr(w) for w in wrongs}) > 1 or set(wrongs) != {"no"}:
@@ -314,7 +321,9 @@ class Importer:
     def _wrong(self, talk: Talk, side: str, where: str) -> str:
         """What ended the handshake early, as a misbehaviour of netsim."""
         alerts = [(at, r) for at, r in enumerate(talk.records) if r.kind == talks.ALERT and r.clear]
-        mine = [(at, r.body) for at, r in alerts if r.side == side and any(r.body[1:2])]
+        mine = [
+            (at, r.body) for at, r in alerts if r.side == side and len(r.body) == 2 and r.body[1]
+        ]
         if mine:
             mine.sort(key=lambda pair: -pair[1][0])  # a fatal one first
             (at, (level, code)), *others = mine
@@ -362,8 +371,10 @@ class Importer:
     def _speech(self, talk: Talk, side: str, where: str) -> dict[str, Any]:
         """What it sends after the handshake, and how it ends."""
         found: dict[str, Any] = {}
-        if talk.mss.get(side, 1460) != 1460:
-            found["mss"] = talk.mss[side]
+        if (mss := talk.mss.get(side, 1460)) in range(64, 1460):
+            found["mss"] = mss
+        elif mss != 1460:
+            self.lost.append(f"{where}: its MSS of {mss}: Ethernet's 1460 stands in")
         left, answer = talk.left(side), talk.left(OTHER[side])
         first = left is not None and (answer is None or left < answer)
         plain = not talk.hello()
@@ -486,8 +497,8 @@ def import_capture(options: argparse.Namespace) -> int:
         made = Importer(packets, options.camera)
     except UserError as error:
         raise UserError(f"{options.capture}: {error}") from None
-    except (IndexError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
-        raise UserError(f"{options.capture}: a damaged handshake: {error}") from None
+    except DAMAGE as error:
+        raise UserError(f"{options.capture}: a damaged message: {error}") from None
     text = f"# from {options.capture.name}, the device was {made.camera}\n"
     text += shrink.render(made.table)
     out = options.out or options.capture.with_suffix(".toml")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scapy.layers.dhcp import BOOTP, DHCP
-from scapy.layers.dns import DNS
+from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import IP, UDP
 
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
@@ -20,7 +20,6 @@ class Services:
     """Facts; `delays` are the shortest waits for answers, by the term that matches them."""
 
     leases: dict[str, dict[str, Any]] = field(default_factory=dict)  # address to options
-    asked_dhcp: bool = False
     zone: dict[str, str] = field(default_factory=dict)  # asked name to its first address
     names: dict[str, str] = field(default_factory=dict)  # address to asked name
     asked_dns: set[str] = field(default_factory=set)
@@ -58,7 +57,6 @@ def _dhcp(found: Services, packet: Any, now: float, questions: dict[Any, float])
     options = {o[0]: o[1] for o in packet[DHCP].options if isinstance(o, tuple) and len(o) > 1}
     key = "dhcp", bootp.xid
     if bootp.op == 1:
-        found.asked_dhcp = True
         questions[key] = now
         return
     if key in questions:
@@ -70,7 +68,7 @@ def _dhcp(found: Services, packet: Any, now: float, questions: dict[Any, float])
 
 
 def _dns(found: Services, dns: Any, now: float, questions: dict[Any, float]) -> None:
-    if not dns.qd:
+    if not (dns.qd and isinstance(dns.qd[0], DNSQR)):
         return
     name = dns.qd[0].qname.decode("ascii", "replace").rstrip(".")
     key = "dns", dns.id, name
@@ -84,7 +82,7 @@ def _dns(found: Services, dns: Any, now: float, questions: dict[Any, float]) -> 
     if dns.rcode not in (0, 3) or dns.tc:
         found.oddities.append(f"DNS: answer code {dns.rcode}, truncated: {bool(dns.tc)}: {name}")
     for answer in dns.an or []:
-        if answer.type == A:
+        if isinstance(answer, DNSRR) and answer.type == A:
             found.zone.setdefault(name, str(answer.rdata))
             found.names.setdefault(str(answer.rdata), name)
 

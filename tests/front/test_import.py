@@ -188,7 +188,7 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     world, told = imported(tmp_path, frames(sent))
     assert world is None
     (line,) = told
-    assert "a.pcap: a damaged handshake: " in line
+    assert "a.pcap: a damaged message: " in line
 
 
 def test_damage_anywhere_is_one_line_at_most(tmp_path: Path) -> None:

@@ -242,6 +242,20 @@ def test_clients_that_come_and_go(trip: Callable[..., Trip]) -> None:
     assert done.consoles[0] == done.consoles[1] != ""
 
 
+def test_a_client_with_a_certificate(trip: Callable[..., Trip]) -> None:
+    script = SERVE.replace("count", "1").replace(
+        'ctx.load_cert_chain("server.der", "server.key")',
+        'ctx.load_cert_chain("server.der", "server.key")\n'
+        'ctx.verify_mode = ssl.CERT_REQUIRED\nctx.load_verify_locations(cafile="ca.der")',
+    )
+    world = LEAF.replace('names = ["example.com"]', 'common_name = "me"') + VISITOR
+    done = trip(world + 'certificate = "leaf"\nsend = "x"\nsize = 77\nhold_ms = 700\n', script)
+    (client,) = done.world.clients
+    assert done.world.certificates[str(client.certificate)].common_name == "me"
+    assert done.consoles[0] == done.consoles[1] != ""
+    assert "0 192.168.1.50 77" in done.consoles[0]
+
+
 def test_a_plain_client_and_server(trip: Callable[..., Trip]) -> None:
     script = """\
 import socket

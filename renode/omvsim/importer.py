@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ssl
 import sys
 import textwrap
 from collections import Counter
@@ -20,17 +19,14 @@ from netsim import scenario as scenarios
 from omvsim import services, shrink, talks
 from omvsim.chains import Chains
 from omvsim.errors import UserError
-from omvsim.talks import OTHER, Loss, Talk
+from omvsim.manners import VERSIONS, Manners, ms
+from omvsim.talks import Loss, Talk
 
-VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 #: what the project's image offers in a ClientHello: ssl.py has no way to choose others
 OFFERED = [
     0xC02C, 0xC030, 0xC024, 0xC028, 0xC00A, 0xC014, 0xC02B, 0xC02F, 0xC023, 0xC027, 0xC009,
     0xC013, 0x009D, 0x003D, 0x0035, 0x009C, 0x003C, 0x002F, 0x00FF,
 ]  # fmt: skip
-#: which message of netsim.tls12 comes after these of the side
-NEXT = {"server": {2: 1, 11: 2, 12: 3, 14: 4}, "client": {1: 1, 16: 2}}
-PATIENCE_S = 3  # so long a silence is one
 #: what damaged messages raise here and in cryptography
 DAMAGE = (
     IndexError,
@@ -39,7 +35,6 @@ DAMAGE = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
 )
-STAND_IN = "."  # for bytes that nobody can read
 
 
 def add_command(commands: Any) -> None:
@@ -70,19 +65,6 @@ def add_command(commands: Any) -> None:
     command.set_defaults(call=import_capture)
 
 
-def suite_names() -> dict[int, str]:
-    """OpenSSL's names of suites before TLS 1.3, whose own ones are always on."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
-    known = {cipher["id"] & 0xFFFF: str(cipher["name"]) for cipher in context.get_ciphers()}
-    return {code: name for code, name in known.items() if code >> 8 != 0x13}
-
-
-def ms(seconds: float) -> int:
-    """Whole milliseconds."""
-    return max(0, round(seconds * 1000))
-
-
 class Importer:
     """`table` is the scenario, `lost` what it could not take over."""
 
@@ -102,14 +84,13 @@ class Importer:
         if len(found) > len(own):
             self.lost.append(f"{len(found) - len(own)} conversations of others")
         self._chains = Chains(self.lost)
-        self._suites = suite_names()
-        self._end = float(packets[-1].time)
         self._start = int(packets[0].time)
         start = datetime.fromtimestamp(self._start, UTC)
         self.table: dict[str, Any] = {"time": start, "camera": {"rtc": start}}
         self.table |= {"network": {}, "dhcp": {}, "dns": {}}
         self.table |= {"certificates": self._chains.table, "server": [], "client": [], "rule": []}
-        self._trips = self._round_trips(own)
+        trips = self._round_trips(own)
+        self._manners = Manners(self.lost, self._chains, trips, float(packets[-1].time))
         servers: dict[tuple[Any, ...], list[Talk]] = {}
         for talk in own:
             if talk.client[0] == self.camera:
@@ -155,9 +136,6 @@ class Importer:
                 held = {"match": match, "action": "hold", "delay_ms": delay}
                 self.table["rule"].append(held | {"direction": "to_camera"})
         return trips
-
-    def _trip(self, peer: str) -> float:
-        return self._trips.get(f"IP.src == {peer}", 0.0)
 
     def _time_servers(self) -> None:
         taken = [(s["address"], s["port"]) for s in self.table["server"]]
@@ -239,10 +217,10 @@ class Importer:
         server = {"kind": kind, "name": name, "address": address, "port": port}
         where, wrongs, facts = f"{name}:{port}", [], dict[str, Any]()
         for talk in answered:
-            wrong = self._wrong(talk, "server", where) if hello else ""
+            wrong = self._manners.wrong(talk, "server", where) if hello else ""
             wrongs.append(wrong or "no")
-            found = self._handshake(talk, "server", where) if hello else {}
-            found |= self._delay(talk) | self._speech(talk, "server", where)
+            found = self._manners.handshake(talk, "server", where) if hello else {}
+            found |= self._manners.delay(talk) | self._manners.speech(talk, "server", where)
             facts = found | facts
         if kind != "tcp" and "certificate" not in facts:
             self.lost.append(f"{where}: its certificates, which the capture does not show")
@@ -262,16 +240,16 @@ class Importer:
         hello = talk.hello()
         kind = "dtls" if talk.datagrams else "tls" if hello else "tcp"
         client = {"kind": kind, "name": self._name(address), "address": address, "port": port}
-        client["start_ms"] = ms(talk.asked - self._trip(address) - self._start)
+        client["start_ms"] = ms(talk.asked - self._manners.trip(address) - self._start)
         where = f"client {address} of port {port}"
         facts: dict[str, Any] = {}
         if hello:
-            facts = self._handshake(talk, "client", where)
+            facts = self._manners.handshake(talk, "client", where)
             facts |= {"server_name": hello.name} if hello.name else {}
             if not talk.datagrams:
                 known = sorted(VERSIONS[v] for v in set(hello.versions) & set(VERSIONS))
                 facts |= {"versions": known} if known else {}
-            names = [self._suites[s] for s in hello.suites if s in self._suites]
+            names = [self._manners.suites[s] for s in hello.suites if s in self._manners.suites]
             facts |= {"ciphers": ":".join(names)} if names else {}
             said = [m.time for m in talk.messages if (m.side, m.kind) == ("client", 1)]
             before = talk.acked
@@ -279,9 +257,9 @@ class Importer:
                 before = next((m.time for m in talk.messages if m.kind == 3), None)
             if before and (delay := ms(said[-1] - before - self._own(talk))):
                 facts["handshake_delay_ms"] = delay
-            if wrong := self._wrong(talk, "client", where):
+            if wrong := self._manners.wrong(talk, "client", where):
                 facts["misbehave"] = wrong
-        if "mss" in (speech := self._speech(talk, "client", where)):
+        if "mss" in (speech := self._manners.speech(talk, "client", where)):
             self.lost.append(f"{where}: its MSS of {speech.pop('mss')}")
         self.table["client"].append(client | self._settled(facts | speech, kind, where))
 
@@ -315,168 +293,6 @@ class Importer:
             parts += [f"did not offer {' '.join(gone)}"] * bool(gone)
             what = " and ".join(parts) or "offered them in another order"
             self.lost.append(f"the suites of the device, which {what}: the firmware decides")
-
-    # What peers do --------------------------------------------------------------------------
-
-    def _wrong(self, talk: Talk, side: str, where: str) -> str:
-        """What ended the handshake early, as a misbehaviour of netsim."""
-        alerts = [(at, r) for at, r in enumerate(talk.records) if r.kind == talks.ALERT and r.clear]
-        mine = [
-            (at, r.body) for at, r in alerts if r.side == side and len(r.body) == 2 and r.body[1]
-        ]
-        if mine:
-            mine.sort(key=lambda pair: -pair[1][0])  # a fatal one first
-            (at, (level, code)), *others = mine
-            self.lost += [f"{where}: another alert, {body[1]}" for _, body in others]
-            kind = "fatal_alert" if level == 2 else "warning_alert"
-            return f"{kind}:{self._next(talk, side, at)}:{code}"
-        left, device = talk.left(side), talk.left(OTHER[side])
-        if talk.secured(side) is not None or side == "client" or talk.datagrams:
-            return ""
-        heard = [r.time for _, r in alerts] + ([device] if device is not None else [])
-        number = self._next(talk, side, len(talk.records))
-        if left is not None and left < min(heard, default=self._end + 1):
-            return f"{'reset' if 'server' in talk.reset else 'fin'}:{number}"
-        last = max((r.time for r in talk.records), default=self._end)
-        waited = (device or self._end) - last
-        if not alerts and waited > PATIENCE_S:
-            return f"stall:{number}"
-        return ""
-
-    @staticmethod
-    def _next(talk: Talk, side: str, at: int) -> int:
-        """The number of the message that would have come in place of a record."""
-        said = [m.kind for m in talk.messages if m.side == side and m.at < at]
-        return max((NEXT[side].get(kind, 0) for kind in said), default=0)
-
-    def _delay(self, talk: Talk) -> dict[str, Any]:
-        """A server's: from the connection on, as netsim counts it."""
-        trip = self._trip(talk.server[0])
-        if talk.datagrams:
-            hellos = [m.time for m in talk.messages if m.kind == talks.CLIENT_HELLO]
-            answer = next((m.time for m in talk.messages if m.kind == talks.SERVER_HELLO), 0.0)
-            delay = ms(answer - hellos[-1] - trip) if hellos else 0
-            return {"handshake_delay_ms": delay} if delay else {}
-        asked, answered = talk.first("client"), talk.first("server")
-        if answered is None:
-            return {}
-        if talk.hello() is None or asked is None:
-            started = asked if asked is not None and asked < answered else talk.opened
-            delay = ms(answered - started - trip) if started is not None else 0
-            return {"delay_ms": delay} if delay else {}
-        if not ms(answered - asked - trip):
-            return {}
-        return {"handshake_delay_ms": ms(answered - (talk.opened or asked) - trip)}
-
-    def _speech(self, talk: Talk, side: str, where: str) -> dict[str, Any]:
-        """What it sends after the handshake, and how it ends."""
-        found: dict[str, Any] = {}
-        if (mss := talk.mss.get(side, 1460)) in range(64, 1460):
-            found["mss"] = mss
-        elif mss != 1460:
-            self.lost.append(f"{where}: its MSS of {mss}: Ethernet's 1460 stands in")
-        left, answer = talk.left(side), talk.left(OTHER[side])
-        first = left is not None and (answer is None or left < answer)
-        plain = not talk.hello()
-        secured = [s for s in map(talk.secured, OTHER) if s is not None]
-        if not plain and len(secured) < 2:  # never came to speak
-            if (
-                side == "client"
-                and first
-                and left is not None
-                and not self._wrong(talk, side, where)
-            ):
-                found |= {"leave_ms": ms(left - talk.asked), "end": self._farewell(talk, side)}
-            return found
-        begun = (talk.acked or talk.opened or talk.asked) if plain else max(secured)
-        mine, times = self._data(talk, side)
-        echoed = bool(mine) and mine == self._data(talk, OTHER[side])[0]
-        key = "send" if side == "client" else "greeting"
-        if mine and not (echoed and side == "server"):
-            found |= self._text(mine, key, where)
-        elif echoed:
-            return found
-        if side == "client":
-            if first and left is not None:
-                found |= {"hold_ms": max(1, ms(left - begun)), "end": self._farewell(talk, side)}
-            return found
-        spoke = times[0] if times else left if first else None
-        if not plain and spoke is not None and (delay := ms(spoke - begun)):
-            found["delay_ms"] = delay
-        found |= {"echo": False, "end": self._farewell(talk, side) if first else "never"}
-        if side in talk.fin and side in talk.reset:
-            self.lost.append(f"{where}: that it resets what comes after its FIN")
-        return found
-
-    def _data(self, talk: Talk, side: str) -> tuple[bytes, list[float]]:
-        """Its bytes, stand-ins where they were encrypted, and when they came."""
-        if not talk.hello():
-            parts = talk.parts[side].values()
-            return talk.data(side)[0], sorted(now for now, _ in parts)
-        chosen = talk.chosen()
-        suite = self._suites.get(chosen.suites[0], "") if chosen else ""
-        tls13 = chosen is not None and 0x0304 in chosen.versions
-        extra = 17 if tls13 else 16 if "CHACHA" in suite else 24 if "GCM" in suite else 49
-        own = [r for r in talk.records if r.side == side and r.kind == talks.DATA]
-        if tls13:  # what belongs to the handshake looks the same
-            until = talk.secured("client") or 0.0
-            own = [r for r in own if r.time > until and not _is_alert(r, tls13)]
-        sizes = [max(0, len(r.body) - extra) for r in own]
-        return STAND_IN.encode() * sum(sizes), [
-            r.time for r, size in zip(own, sizes, strict=True) if size
-        ]
-
-    def _text(self, data: bytes, key: str, where: str) -> dict[str, Any]:
-        if set(data) == set(STAND_IN.encode()):
-            self.lost.append(f"{where}: what {len(data)} encrypted bytes say")
-            return {key: STAND_IN, "size": len(data)}
-        try:
-            return {key: data.decode()}
-        except UnicodeDecodeError:
-            self.lost.append(f"{where}: {len(data)} bytes that are no text")
-            return {key: STAND_IN, "size": len(data)}
-
-    def _farewell(self, talk: Talk, side: str) -> str:
-        """RFC 5246 section 7.2.1 wants a close_notify before the FIN."""
-        if side in talk.reset and side not in talk.fin:
-            return "reset"
-        if not talk.hello() or talk.datagrams:
-            return "notify"
-        chosen = talk.chosen()
-        tls13 = chosen is not None and 0x0304 in chosen.versions
-        own = [r for r in talk.records if r.side == side]
-        return "notify" if own and _is_alert(own[-1], tls13) else "fin"
-
-    def _handshake(self, talk: Talk, side: str, where: str) -> dict[str, Any]:
-        """Version and suite, certificates, records."""
-        found: dict[str, Any] = {}
-        own = [m for m in talk.messages if m.side == side]
-        if side == "server" and (chosen := talk.chosen()):
-            number, suite = chosen.versions[0], chosen.suites[0]
-            version = VERSIONS.get(number)
-            if version and not talk.datagrams:
-                found["versions"] = [version]
-            if suite in self._suites:
-                found["ciphers"] = self._suites[suite]
-            known = version or (talk.datagrams and number == 0xFEFD)
-            if not known or (version != "TLSv1.3" and suite not in self._suites):
-                self.lost.append(f"{where}: version {number:04x}, suite 0x{suite:04X}")
-        for message in own:
-            if message.kind == talks.CERTIFICATE and any(message.body[:3]):
-                found["certificate"] = self._chains.chain(message.body, where)
-            elif message.kind == 13:
-                self.lost.append(f"{where}: that it asks for the device's certificate: add verify")
-        if side == "server" and not talk.datagrams and any(m.split for m in own):
-            sizes = [len(r.body) for r in talk.records
-                     if r.side == side and r.kind == talks.HANDSHAKE and r.clear]  # fmt: skip
-            found["record_size"] = max(sizes)
-        return found
-
-
-def _is_alert(record: talks.Record, tls13: bool) -> bool:
-    """TLS 1.3 hides the type: two bytes, a type and a tag (RFC 8446 section 5.2)."""
-    hidden = tls13 and record.kind == talks.DATA and len(record.body) == 19
-    return record.kind == talks.ALERT or hidden
 
 
 def import_capture(options: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ class CameraPort:
         self.on_event: Callable[[Event], None] | None = None
         self.on_frame: Callable[[bytes, int], None] | None = None
         self.capture = capture
+        self.beyond = ""  # what takes part that no scenario can tell
         self.plugged = scenario.camera.link
         self._now = 0
         self._lease, self._moved = lease, moved
@@ -106,9 +107,14 @@ class CameraPort:
 
     def rule(self, function: Function, direction: str = "both") -> None:
         """Let a function from packet to packets decide on what passes the cable."""
+        self.beyond = "a Python function as rule"
         for name, line in self._faults.lines.items():
             if direction in ("both", name):
                 line.stages.append(FunctionStage(function))
+
+    def hits(self, fault: Fault) -> dict[str, list[int]]:
+        """The frames that a fault of the scenario has really hit: see Faults.hits."""
+        return self._faults.hits(fault)
 
     def tell(self, event: Event) -> None:
         """A step of the conversation."""

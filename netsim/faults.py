@@ -35,6 +35,8 @@ class Stage:
         self.dice = dice
         self.from_ns = options.from_ms * MS
         self.until_ns = options.until_ms * MS or None
+        self.met = 0  # frames that came in its time
+        self.hits: list[int] = []  # those of them, from 1 on, that did not just pass
 
     def acts(self, now: int) -> bool:
         """Is it its time?"""
@@ -42,7 +44,13 @@ class Stage:
 
     def take(self, frame: bytes, now: int) -> Iterable[Timed]:
         """The frames that leave the stage for one that enters, and when."""
-        return self.change(frame, now) if self.acts(now) else [(now, frame)]
+        if not self.acts(now):
+            return [(now, frame)]
+        self.met += 1
+        taken = list(self.change(frame, now))
+        if taken != [(now, frame)]:
+            self.hits.append(self.met)
+        return taken
 
     def change(self, frame: bytes, now: int) -> Iterable[Timed]:
         """The same while the stage acts."""
@@ -261,6 +269,7 @@ class Faults:
         self._seed, self._make_rule = seed, make_rule
         self._numbers = count(1)
         self._poisons: list[Poison] = []
+        self._made: list[tuple[Fault, str, Stage]] = []
         self._links: list[Stage] = []
 
     def add(self, fault: Fault) -> None:
@@ -273,6 +282,7 @@ class Faults:
             dice = random.Random(f"fault/{self._seed}/{number}/{direction}")
             stage = KINDS[fault.kind](fault, dice)
             self.lines[direction].stages.append(stage)
+            self._made.append((fault, direction, stage))
             if fault.kind == "link_down":
                 self._links.append(stage)
 
@@ -283,6 +293,10 @@ class Faults:
             dice = random.Random(f"rule/{self._seed}/{number}/{direction}")
             back = self.lines[FROM_CAMERA if direction == TO_CAMERA else TO_CAMERA]
             self.lines[direction].stages.append(self._make_rule(rule, dice, back))
+
+    def hits(self, fault: Fault) -> dict[str, list[int]]:
+        """The frames that a fault has really hit, by direction, counted in its time from 1 on."""
+        return {direction: s.hits for made, direction, s in self._made if made is fault}
 
     def link(self, now: int) -> bool:
         """Is the cable in?"""

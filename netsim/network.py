@@ -37,6 +37,7 @@ class Network:
         #: what a camera sends reaches no other one sooner (ns)
         self.lookahead = 2 * (cable.duration(SHORTEST) + cable.latency)
         self.scenario = scenario
+        self.beyond = ""  # what takes part that no scenario can tell
         self._now = 0
         self._switch = Switch(cable)
         self.cameras: list[CameraPort] = []
@@ -87,11 +88,13 @@ class Network:
 
     def join(self, name: str, scenario: Scenario, capture: Path | None = None) -> CameraPort:
         """A cable for another camera, which DNS knows by `name` as soon as it has an address."""
+        if self.cameras:
+            self.beyond = f"another camera, {name!r}"
         made = Capture(capture, scenario.time, self._hold) if capture else None
         lease = self._dhcp.address_of
         port = CameraPort(name, scenario, self._names, lease, self._call, made)
         self.cameras.append(port)
-        self.plug(name, port)
+        self._plug(name, port)
         return port
 
     def ping(
@@ -126,6 +129,7 @@ class Network:
 
     def attach(self, name: str, address: IPv4Address) -> Host:
         """Another host, which DNS knows; what runs on it is the caller's business."""
+        self.beyond = f"a program's own host, {name!r}"
         self._dns.add(name, address)
         return self._new_host(name, address)
 
@@ -200,10 +204,14 @@ class Network:
         interface = Interface(mac, options.subnet, options.gateway, hosts)
         if first.name == GATEWAY:
             self._gateway = interface
-        self.plug(first.name, interface)
+        self._plug(first.name, interface)
 
     def plug(self, name: str, port: Port) -> None:
         """Put a port on the switch."""
+        self.beyond = f"a program's own port, {name!r}"
+        self._plug(name, port)
+
+    def _plug(self, name: str, port: Port) -> None:
         self._switch.attach(name)
         self._ports[name] = port
 

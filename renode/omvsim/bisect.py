@@ -43,8 +43,9 @@ def add_command(commands: Any) -> None:
               omvsim bisect 2026-01.elf 2026-06.elf --images releases robot/field/fault.toml
 
             CMD is a shell command that finds the commit in {tree}, a temporary worktree, and makes
-            {image}. A commit that does not build is skipped, as git bisect skip does. Verdicts are
-            kept by image, scenario and script in the cache ($OMVSIM_CACHE).
+            {image}. What does not build, or not boot where GOOD and BAD do, is skipped, as git
+            bisect skip does. Verdicts are kept by image, scenario and script in the cache
+            ($OMVSIM_CACHE).
 
             exit codes:
               0    found
@@ -171,11 +172,19 @@ def _search(names: Sequence[str], judge: Judge) -> int:
     if wanted == changed:
         print(f"no change: {names[good]} and {names[bad]} both end with {wanted}")
         return 1
+    unbooted = not (wanted.booted and changed.booted)  # then that is what is looked for
     skipped: set[int] = set()
     while candidates := [i for i in range(good + 1, bad) if i not in skipped]:
         print(f"{bad - good - 1} left between", flush=True)
         index = candidates[len(candidates) // 2]
-        found = judge(index)
+        try:
+            found = judge(index)
+        except UserError as error:  # no image, or none for this board
+            print(f"  skipped  {names[index]}: {error}", flush=True)
+            found = None
+        if found and not (found.booted or unbooted):
+            print(f"  skipped  {names[index]}: it does not boot", flush=True)
+            found = None
         if found is None:
             skipped.add(index)
         elif found == wanted:
@@ -184,7 +193,8 @@ def _search(names: Sequence[str], judge: Judge) -> int:
             bad, changed = index, found
     between = names[good + 1 : bad]
     if between:
-        print(f"the first is {names[bad]} or one of {len(between)} skipped: {', '.join(between)}")
+        print(f"first changed: {names[bad]}, or one between these, which could not be tried:")
+        print("\n".join(f"  {name}" for name in (names[good], *between, names[bad])))
         return 1
     print(f"first changed: {names[bad]}")
     print(f"  before: {wanted}")

@@ -32,7 +32,8 @@ class Result:
     board_path: str = ""
     board_sha256: str = ""
     testbed_version: str = ""
-    time_limit_ns: int = 0  # 0: not one script from boot to end, so nothing that replay repeats
+    time_limit_ns: int = 0  # 0: not one script from boot to end; its calls are in calls.jsonl
+    unrepeatable: str = ""  # what took part that calls.jsonl does not hold
     outcome: str = "running"
     exit_code: int | None = None
     detail: str = ""
@@ -57,6 +58,7 @@ class Evidence:
             folder.mkdir(parents=True, exist_ok=True)
             self._console = (folder / "console.log").open("wb")
             self._times = (folder / "console.times").open("w")
+            self._calls = (folder / "calls.jsonl").open("w")
             (folder / "script.py").unlink(missing_ok=True)  # of an earlier run
         except OSError as error:
             raise self._unwritable(error) from None
@@ -76,6 +78,12 @@ class Evidence:
         self._times.flush()
         self._chunks.append((now, data))
 
+    def call(self, now: int, name: str, arguments: Mapping[str, object]) -> None:
+        """Something done to the camera or its network from outside, at `now`."""
+        told = {"at": now, "call": name, "with": arguments}
+        self._calls.write(json.dumps(told, default=str) + "\n")
+        self._calls.flush()
+
     def event(self, event: netsim.Event) -> None:
         """A step of the conversation."""
         self._events.append(event)
@@ -84,16 +92,18 @@ class Evidence:
         """The run has ended as `result` says."""
         self._console.close()
         self._times.close()
+        self._calls.close()
         self._write(result)
 
-    def keep(self, name: str, content: bytes) -> None:
-        """A file that the run's repetition needs."""
+    def keep(self, name: str, content: bytes) -> str:
+        """A file that the run's repetition needs; its name in the folder."""
         path = self.folder / name
         try:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         except OSError as error:
             raise self._unwritable(error) from None
+        return name
 
     def _write(self, result: Result) -> None:
         told = dataclasses.asdict(result)

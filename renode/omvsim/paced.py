@@ -68,7 +68,7 @@ class Terminal:
         self._began -= min(0.0, ahead + LAG)
         ready, _, _ = select.select([self._ours], [], [], max(0.0, ahead))
         if ready:
-            self._testbed.engine.console_write(os.read(self._ours, BACKLOG))
+            self._testbed.type(os.read(self._ours, BACKLOG))
 
     def flush(self) -> None:
         """Pass on what the camera has printed."""

@@ -8,6 +8,7 @@ import json
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -19,11 +20,21 @@ import netsim
 from netsim import scenario as scenarios
 from omvsim import image as images
 from omvsim import shrink
-from omvsim.engine import Fault
+from omvsim.engine import Fault, Stop
 from omvsim.errors import UserError
-from omvsim.testbed import Testbed, outcome_of, read_script, testbed_version
+from omvsim.rawrepl import ProtocolError
+from omvsim.testbed import (
+    MILLISECOND,
+    SECOND,
+    FirmwareFault,
+    Testbed,
+    outcome_of,
+    read_script,
+    testbed_version,
+)
 from omvsim.verdict import Verdict, judge
 
+CALLS = ("start", "type", "serve", "call", "suffer", "rule", "certify", "set_link", "reset", "ping")
 TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
 
 
@@ -31,8 +42,8 @@ def add_command(commands: Any) -> None:
     """The parser of omvsim replay."""
     command = commands.add_parser(
         "replay", help="repeat a run from its evidence folder",
-        description="Run again what an evidence folder of omvsim run holds, and compare console "
-        "bytes and frames with their virtual times.",
+        description="Run again what an evidence folder holds, of omvsim run, of a Robot test or of "
+        "a pytest fixture, and compare console bytes and frames with their virtual times.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=textwrap.dedent("""\
             examples:
@@ -50,7 +61,7 @@ def add_command(commands: Any) -> None:
               130  interrupted by Ctrl-C; --shrink has written the smallest so far
             """),
     )  # fmt: skip
-    command.add_argument("run", type=Path, metavar="RUN", help="evidence folder of omvsim run")
+    command.add_argument("run", type=Path, metavar="RUN", help="evidence folder")
     command.add_argument(
         "--firmware", type=Path, metavar="IMAGE", help="the run's image, if it has moved"
     )
@@ -80,6 +91,14 @@ class Recorded:
     board: Path
     scenario: netsim.Scenario
     source: bytes
+    calls: list[dict[str, Any]]  # of a Testbed that ran more than one script; else nothing
+
+    @property
+    def has_dtls(self) -> bool:
+        """Do peers take part that repeat no more than their outcome?"""
+        peers: Sequence[Any] = (*self.scenario.servers, *self.scenario.clients)
+        added = [call["with"] for call in self.calls if call["call"] in ("serve", "call")]
+        return "dtls" in {*(peer.kind for peer in peers), *(peer.get("kind") for peer in added)}
 
     @property
     def verdict(self) -> Verdict:
@@ -98,9 +117,9 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
         raise UserError(f"{path}: {error.strerror}: name an evidence folder") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: no result of this version's omvsim run: run it anew") from None
-    if not limit:
-        raise UserError(f"{folder}: not made by omvsim run: repeat the test that made it")
-    if outcome in ("running", "error"):
+    if beyond := result.get("unrepeatable"):
+        raise UserError(f"{folder}: {beyond} took part, which cannot be repeated: run it anew")
+    if outcome == "running" or (limit and outcome == "error"):
         raise UserError(f"{folder}: the run did not end by itself ({outcome}): run it anew")
     here = firmware or image_path
     if not here.is_file():
@@ -112,8 +131,26 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
     digest = hashlib.sha256(description.read_bytes()).hexdigest()
     _same(description, digest, result["board_sha256"], "board", "--board")
     known = scenarios.load(folder / "scenario.toml").with_seed(result["seed"])
-    source = read_script(folder / "script.py")
-    return Recorded(folder, result, here, description, known, source)
+    source = read_script(folder / "script.py") if limit else b""
+    calls = [] if limit else _calls(folder)
+    return Recorded(folder, result, here, description, known, source, calls)
+
+
+def _calls(folder: Path) -> list[dict[str, Any]]:
+    """What was done to a Testbed from outside, with files where they are now."""
+    path = folder / "calls.jsonl"
+    try:
+        calls = [json.loads(line) for line in path.read_text().splitlines()]
+        for call in calls:
+            at, name, arguments = call["at"], call["call"], call["with"]
+            if name not in CALLS or not isinstance(at, int):
+                raise ValueError(name)
+            for key in ("file", "key_file") if name == "certify" else ():
+                if key in arguments:
+                    arguments[key] = folder / arguments[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: missing or damaged: run it anew") from None
+    return calls
 
 
 def _same(path: Path, digest: str, wanted: str, what: str, option: str) -> None:
@@ -128,6 +165,10 @@ def replay(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     run = recorded(options.run, options.firmware, options.board)
     if options.shrink:
+        if not run.source:
+            raise UserError(
+                f"{run.folder}: not made by omvsim run: --shrink needs one script's run"
+            )
         out = options.out or options.run / "shrunk.toml"
         return shrink.command(run, out, options.interrupt.check)
     with tempfile.TemporaryDirectory() as temporary:
@@ -137,17 +178,19 @@ def replay(options: argparse.Namespace) -> int:
         _repeat(run, out, options.interrupt.check)
         difference = first_difference(options.run, out)
         second = json.loads((out / "result.json").read_text())
-    peers: Sequence[Any] = (*run.scenario.servers, *run.scenario.clients)
+        printed = [_printed(folder) for folder in (options.run, out)]
     seconds = run.result["virtual_ns"] / 1e9
     if not difference:
-        print(f"the same run, to the nanosecond: {run.verdict}, after {seconds:.9f} s")
+        told = f" and {len(run.calls)} calls" if run.calls else ""
+        print(f"the same run, to the nanosecond: {run.verdict}, after {seconds:.9f} s{told}")
         return 0
-    if any(peer.kind == "dtls" for peer in peers):
+    if run.has_dtls:
         verdict = _verdict(second, run.image)
-        if verdict == run.verdict:
+        if verdict == run.verdict and (printed[0] == printed[1] or not run.calls):
             print(f"the same outcome: {verdict}; a run with DTLS peers repeats no more than that")
             return 0
-        difference = f"{run.verdict}, now {verdict}"
+        if verdict != run.verdict:
+            difference = f"{run.verdict}, now {verdict}"
     print(f"another run: {difference}")
     return 1
 
@@ -180,6 +223,9 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
     testbed.waiting = waiting
     error: BaseException | None = None
     try:
+        if not result["time_limit_ns"]:
+            _redo(testbed, run, check)
+            raise HostStop
         testbed.play(run.source, result["time_limit_ns"])
     except KeyboardInterrupt:
         testbed.close("interrupted")
@@ -193,6 +239,45 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
     testbed.close(outcome, detail)
     if error and outcome == "error":
         raise error
+
+
+def _redo(testbed: Testbed, run: Recorded, check: Callable[[], object]) -> None:
+    """Every call again at its time; what it then waited for came by itself."""
+    for call in run.calls:
+        _reach(testbed, call["at"], check)
+        name, arguments = call["call"], call["with"]
+        match name:
+            case "start":
+                end = testbed.now + SECOND  # where times are not repeated, a script may end later
+                while run.has_dtls and not testbed.idle and testbed.now < end:
+                    _reach(testbed, testbed.now + MILLISECOND, check)
+                testbed.start(arguments["source"].encode(errors="surrogateescape"))
+            case "type":
+                testbed.type(arguments["data"].encode("latin-1"))
+            case "reset":
+                testbed.engine.reset()
+            case "ping":
+                address = testbed.network.camera_address
+                if address:
+                    testbed.network.ping(address, testbed.now, **arguments)
+            case _:
+                getattr(testbed, name)(**arguments)
+    _reach(testbed, run.result["virtual_ns"], check)
+
+
+def _reach(testbed: Testbed, until: int, check: Callable[[], object]) -> None:
+    """Let time pass; a fault is no end here, for the first run went on after it."""
+    while testbed.now < until:
+        check()
+        before = testbed.now
+        with suppress(FirmwareFault, ProtocolError):
+            stop = testbed.step(min(until, before + testbed.stride))
+            if stop is Stop.LOCKUP and testbed.now == before:
+                return  # no time passes any more
+
+
+def _printed(folder: Path) -> bytes:
+    return (folder / "console.log").read_bytes()
 
 
 def first_difference(first: Path, second: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from netsim import scenario as scenarios
 from netsim.errors import UserError as NetsimError
 from omvsim.errors import UserError
 from omvsim.portable import references
+from omvsim.testbed import Testbed
 from omvsim.verdict import Verdict, try_out
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 Table = dict[str, Any]
 Path_ = tuple[str | int, ...]  # of a table or key: ("fault", 0, "rate")
+KINDS: dict[str, Any] = {
+    "server": scenarios.Server, "client": scenarios.Client,
+    "fault": scenarios.Fault, "rule": scenarios.Rule,
+}  # fmt: skip
+#: what a fault with a rate does to a frame, as a rule
+ACTIONS = {"loss": "drop", "burst_loss": "drop", "duplicate": "duplicate", "reorder": "hold"}
+MOST_LINES = 200  # of single frames to begin with
 
 
 def units(table: Table) -> list[Path_]:
@@ -105,6 +114,46 @@ def _table(value: Table, depth: int) -> Item:
     return made
 
 
+def numbers(table: Table) -> Iterator[tuple[Path_, float]]:
+    """What a number is half way (or, of an integer, nearly) to its default."""
+    for name, kind in KINDS.items():
+        for at, entry in enumerate(table.get(name, ())):
+            for known in dataclasses.fields(kind):
+                value, default = entry.get(known.name), known.default
+                if known.name == "nth" or not isinstance(default, int | float) or value is None:
+                    continue
+                half = default + (value - default) / 2
+                nearer = round(half, 2) if isinstance(value, float) else int(half)
+                if abs(nearer - default) < abs(value - default) and nearer != default:
+                    yield (name, at, known.name), nearer
+
+
+def by_frames(table: Table, number: int, hits: dict[str, list[int]]) -> Table:
+    """The fault of this number as rules for the single frames that it hit.
+
+    Later frames come first: what a rule drops, the rules behind it do not count.
+    """
+    changed = copy.deepcopy(table)
+    fault = changed["fault"].pop(number)
+    if not changed["fault"]:
+        del changed["fault"]
+    kept = {key: fault[key] for key in ("from_ms", "until_ms", "delay_ms") if key in fault}
+    rules = []
+    for direction, frames in hits.items():
+        runs: list[list[int]] = []  # first frame, how many
+        for frame in frames:
+            if runs and sum(runs[-1]) == frame:
+                runs[-1][1] += 1
+            else:
+                runs.append([frame, 1])
+        for nth, count in reversed(runs):
+            about = {"match": "Ether", "action": ACTIONS[fault["kind"]], "direction": direction}
+            rules.append({**about, "nth": nth, "count": count, **kept})
+    if rules:
+        changed["rule"] = rules + changed.get("rule", [])
+    return changed
+
+
 class Shrinker:
     """`smallest` always passes `holds`; `tell` hears of each step."""
 
@@ -123,7 +172,29 @@ class Shrinker:
             before = copy.deepcopy(self.smallest)
             for parts in (units, lambda table: list(keys(table))):
                 self._reduce(parts)
+            self._halve()
         return self.smallest
+
+    def adopt(self, table: Table) -> None:
+        """Go on from another scenario, if that comes to no more lines in the end."""
+        if len(render(table).splitlines()) > MOST_LINES:
+            return
+        other = Shrinker(table, self._holds, self._tell)
+        if self._holds(table):
+            other.run()
+            if len(render(other.smallest).splitlines()) <= len(render(self.smallest).splitlines()):
+                self.smallest = other.smallest
+        self.runs += other.runs + 1
+
+    def _halve(self) -> None:
+        """Numbers towards their defaults, each as far as it goes."""
+        failed: set[Path_] = set()
+        while found := next(((p, v) for p, v in numbers(self.smallest) if p not in failed), None):
+            (name, at, key), nearer = found
+            table = copy.deepcopy(self.smallest)
+            table[str(name)][at][key] = nearer
+            if not self._try(table):
+                failed.add((name, at, key))
 
     def _reduce(self, parts: Callable[[Table], list[Path_]]) -> None:
         """Zeller's ddmin on complements: halves, quarters, down to single parts."""
@@ -174,11 +245,17 @@ def command(run: Recorded, out: Path, check: Callable[[], object]) -> int:
     interrupted = False
     try:
         shrinker.run()
+        for number in reversed(range(len(shrinker.smallest.get("fault", ())))):
+            table = shrinker.smallest
+            if table["fault"][number]["kind"] in ACTIONS:
+                shrinker.adopt(by_frames(table, number, _hits(run, table, number, check)))
     except KeyboardInterrupt:
         interrupted = True
     text = f"# {wanted}\n{render(shrinker.smallest)}"
     _write(run, shrinker.smallest, out, text)
     print(f"{out}: {len(text.splitlines())} lines, after {shrinker.runs} tries: {wanted}")
+    if interrupted:
+        print("omvsim: interrupted, that is the smallest so far", file=sys.stderr)
     return 130 if interrupted else 0
 
 
@@ -190,6 +267,20 @@ def _verdict(run: Recorded, table: Table, check: Callable[[], object]) -> Verdic
         return try_out(run.image, world, run.source, limit, run.board, check)
     except (NetsimError, UserError):
         return None
+
+
+def _hits(
+    run: Recorded, table: Table, number: int, check: Callable[[], object]
+) -> dict[str, list[int]]:
+    """The frames that a fault of the scenario hits."""
+    found: dict[str, list[int]] = {}
+
+    def look(testbed: Testbed) -> None:
+        found.update(testbed.port.hits(testbed.scenario.faults[number]))
+
+    world = scenarios.loads(render(table), "smaller", run.folder)
+    try_out(run.image, world, run.source, run.result["time_limit_ns"], run.board, check, look)
+    return found
 
 
 def _write(run: Recorded, table: Table, out: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -144,6 +145,7 @@ class Testbed:
         self.engine.set_link(self._link)
         self.files = netsim.camera_files(self.scenario)
         self.console = bytearray()
+        self.booted = False
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
         self.stride = STRIDE
@@ -168,6 +170,7 @@ class Testbed:
         self._fault: FirmwareFault | None = None
         self._execution: Execution | None = None
         self._script_printed: Callable[[bytes], object] | None = None
+        self._certified = count()
         self._fed = 0  # bytes of the console that the execution has seen
         self.evidence = Evidence(Path(out), self._result, files) if out else None
         capture = self.evidence.capture if self.evidence else None
@@ -202,10 +205,16 @@ class Testbed:
         """The network's virtual time; 0 was when its first camera was switched on."""
         return self.engine.now + self._power_on
 
+    @property
+    def idle(self) -> bool:
+        """Has the last script ended?"""
+        return self._execution is None
+
     def close(self, outcome: str = "passed", detail: str = "") -> None:
         """Write the evidence and let the camera go; the network goes with its first camera."""
         self._cameras.remove(self)
         self.network.leave(self.port)
+        self._result.unrepeatable = self.network.beyond or self.port.beyond
         self._finish(outcome, detail)
 
     def _finish(self, outcome: str, detail: str) -> None:
@@ -219,6 +228,11 @@ class Testbed:
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
             self.evidence.finish(result)
             self.evidence = None
+
+    def _record(self, call: str, **arguments: Any) -> None:
+        """Keep what comes from outside, for `omvsim replay`."""
+        if self.evidence:
+            self.evidence.call(self.now, call, arguments)
 
     def step(self, until: int) -> Stop:
         """Run to `until`, or to the next thing that happens between camera and network."""
@@ -313,6 +327,7 @@ class Testbed:
     def boot(self, limit: int = 10 * SECOND) -> None:
         """Run to the prompt, then until the network has given an address if it can."""
         self._await_prompt(0, limit)
+        self.booted = True
         if self.scenario.dhcp.enabled and self.scenario.camera.link:
             end = self.now + 5 * SECOND
             while self.port.address is None and self.now < end:
@@ -325,10 +340,17 @@ class Testbed:
         self, source: str | bytes, printed: Callable[[bytes], object] | None = None
     ) -> Execution:
         """Begin to run source in the raw REPL; it goes on with whatever lets time pass."""
-        execution = Execution(source.encode() if isinstance(source, str) else source)
+        content = source.encode() if isinstance(source, str) else source
+        self._record("start", source=content.decode(errors="surrogateescape"))
+        execution = Execution(content)
         self._execution, self._fed, self._script_printed = execution, len(self.console), printed
         self.engine.console_write(execution.start())
         return execution
+
+    def type(self, data: bytes) -> None:
+        """Bytes for the console, as somebody at a terminal types them."""
+        self._record("type", data=data.decode("latin-1"))
+        self.engine.console_write(data)
 
     def _attend(self) -> None:
         """Pass what the camera has printed to the script that runs, and its answers back."""
@@ -354,7 +376,7 @@ class Testbed:
 
     def interrupt(self, execution: Execution, limit: int = 20 * SECOND) -> str:
         """Press Ctrl-C, then the same."""
-        self.engine.console_write(CTRL_C)
+        self.type(CTRL_C)
         return self.finish(execution, limit)
 
     def exec(
@@ -368,7 +390,7 @@ class Testbed:
         try:
             return self.finish(execution, limit)
         except TimeLimit:
-            self.engine.console_write(CTRL_C)
+            self.type(CTRL_C)
             raise
 
     def put(self, name: str, content: bytes) -> None:
@@ -404,14 +426,14 @@ class Testbed:
     def friendly(self) -> None:
         """Back to the friendly prompt."""
         start = len(self.console)
-        self.engine.console_write(CTRL_B)
+        self.type(CTRL_B)
         self.expect(">>> $", start=start)
 
     def soft_reset(self) -> None:
         """Ctrl-D at the friendly prompt, up to the next prompt."""
         self.friendly()
         start = len(self.console)
-        self.engine.console_write(b"\x04")
+        self.type(b"\x04")
         self.expect("soft reboot", start=start)
         self._await_prompt(start)
 
@@ -421,20 +443,24 @@ class Testbed:
 
     def serve(self, **server: Any) -> None:
         """Put another server into the network: keys of a scenario's [[server]]."""
+        self._record("serve", **server)
         self._extend(self._world.with_one("server", **server))
 
     def call(self, **client: Any) -> None:
         """Let another client call the camera from now on: keys of a scenario's [[client]]."""
+        self._record("call", **client)
         self._extend(self._world.with_one("client", **client))
 
     def suffer(self, **fault: Any) -> None:
         """Let something go wrong on the cable from now on: keys of a scenario's [[fault]]."""
         self.scenario = self.scenario.with_one("fault", **self._from_now(fault))
+        self._record("suffer", **fault)
         self.port.suffer(self.scenario.faults[-1:], ())
 
     def rule(self, **rule: Any) -> None:
         """Let a rule hold on the cable from now on: keys of a scenario's [[rule]]."""
         self.scenario = self.scenario.with_one("rule", **self._from_now(rule))
+        self._record("rule", **rule)
         self.port.suffer((), self.scenario.rules[-1:])
 
     def _from_now(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -446,6 +472,16 @@ class Testbed:
     def certify(self, name: str, file: Path, key_file: Path | None = None) -> None:
         """Let a certificate of the host be known to the network as `name`."""
         key = str(key_file.resolve()) if key_file else None
+        if self.evidence:
+            kept = {
+                role: self.evidence.keep(
+                    f"{portable.FOLDER}/certified{next(self._certified)}-{path.name}",
+                    path.read_bytes(),
+                )
+                for role, path in (("file", file), ("key_file", key_file))
+                if path
+            }
+            self._record("certify", name=name, **kept)
         made = scenarios.CertificateOptions(file=str(file.resolve()), key_file=key)
         known = {**self._world.certificates, name: made}
         self._extend(replace(self._world, certificates=known))
@@ -461,12 +497,14 @@ class Testbed:
 
     def set_link(self, up: bool) -> None:
         """Plug the camera's cable in or out."""
+        self._record("set_link", up=up)
         self.network.set_link(up, self.now, self.port)
         self._hear()
 
     def reset(self) -> None:
         """Press the reset button and wait for the prompt."""
         start = len(self.console)
+        self._record("reset")
         self.engine.reset()
         self._await_prompt(start)
 
@@ -476,6 +514,7 @@ class Testbed:
         if address is None:
             raise UserError("the camera has no address yet")
         sent = self.now
+        self._record("ping", size=size)
         ping = self.network.ping(address, sent, size=size)
         self.run_until(lambda: ping.reply_ns is not None, limit, f"an echo reply from {address}")
         assert ping.reply_ns is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -26,6 +26,7 @@ class Verdict:
 
     outcome: str
     cause: str = ""
+    booted: bool = field(default=True, compare=False)  # to the prompt
 
     def __str__(self) -> str:
         return f"{self.outcome}: {self.cause}" if self.cause else self.outcome
@@ -72,8 +73,10 @@ def try_out(
     limit: int,
     board: Path = BOARD,
     check: Callable[[], object] = lambda: None,
+    ended: Callable[[Testbed], object] = lambda testbed: None,
 ) -> Verdict:
-    """Run a script once, without evidence. `check` is called often and may raise."""
+    """Run a script once, without evidence. `check` is called often and may raise; `ended` gets
+    the Testbed to look at."""
     testbed = Testbed(image, scenario, board=board)
     testbed.waiting = check
     error: Exception | None = None
@@ -86,4 +89,6 @@ def try_out(
     outcome, detail = outcome_of(error)
     if error and outcome == "error":
         raise error
-    return judge(outcome, detail, testbed.engine.fault, image)
+    found = judge(outcome, detail, testbed.engine.fault, image)
+    ended(testbed)
+    return replace(found, booted=testbed.booted)

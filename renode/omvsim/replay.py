@@ -52,7 +52,8 @@ def add_command(commands: Any) -> None:
               omvsim replay --shrink --out robot/field/fault.toml runs/failed
 
             --shrink takes away tables and keys of the scenario while the verdict stays (outcome,
-            exception, fault and its function), and writes the smallest; Ctrl-C ends it early.
+            exception, fault and its function), makes rules for single frames of random faults,
+            and writes the smallest; Ctrl-C ends it early. It needs a run of omvsim run.
 
             exit codes:
               0    the same run; with --shrink: the smallest scenario is written
@@ -205,7 +206,10 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
     """The run once more, with evidence in `out`."""
     result = run.result
     by_host = result["outcome"] == "interrupted" or "host limit" in result["detail"]
-    testbed = Testbed(run.image, run.scenario, board=run.board, out=out, script=result["script"])
+    testbed = Testbed(
+        run.image, run.scenario, board=run.board, out=out, script=result["script"],
+        engine=result["engine"],
+    )  # fmt: skip
     engine = testbed.engine.version
     if (engine, testbed_version()) != (result["engine_version"], result["testbed_version"]):
         testbed.close("interrupted")
@@ -257,7 +261,7 @@ def _redo(testbed: Testbed, run: Recorded, check: Callable[[], object]) -> None:
             case "reset":
                 testbed.engine.reset()
             case "ping":
-                address = testbed.network.camera_address
+                address = testbed.port.address
                 if address:
                     testbed.network.ping(address, testbed.now, **arguments)
             case _:

@@ -358,7 +358,7 @@ def test_the_calls_of_a_testbed_are_repeated(omvsim: Run, tmp_path: Path, image:
 
 def test_a_python_rule_is_refused(omvsim: Run, tmp_path: Path, image: Path) -> None:
     with Testbed(image, out=tmp_path / "out") as testbed:
-        testbed.network.rule(lambda packet: [packet])
+        testbed.port.rule(lambda packet: [packet])
         testbed.boot()
     refused(omvsim("replay", tmp_path / "out"), "a Python function as rule took part")
 

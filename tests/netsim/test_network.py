@@ -224,7 +224,7 @@ def test_a_server_with_small_segments_stays_open(open_network: OpenNetwork) -> N
     )
     station = Station(open_network(world))
     frames: list[bytes] = []
-    station.network.on_frame = lambda frame, _: frames.append(frame)
+    station.network.camera.on_frame = lambda frame, _: frames.append(frame)
     lease(station)
     client = Collector(bytes(1000))
     station.host.connect(IPv4Address("10.9.8.7"), 7, client, station.now)

@@ -34,7 +34,7 @@ from omvsim.testbed import (
 
 #: commands that are slow to import, and their modules
 OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
-OTHERS["import"] = "importer"
+OTHERS |= {"import": "importer", "renode": "renode_run"}
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
@@ -336,7 +336,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         if chosen == name or chosen not in ("run", "repl", *OTHERS):
             importlib.import_module(f"omvsim.{module}").add_command(commands)
     for command in commands.choices.values():
-        if not {"certs", "import"} & set(command.prog.split()):
+        if not {"certs", "import", "renode"} & set(command.prog.split()):
             command.add_argument(
                 "--engine", choices=engines.NAMES, default=engines.wanted(),
                 help="what executes the camera (default: OMVSIM_ENGINE, else embedded)",

@@ -173,6 +173,7 @@ class Testbed:
         self._certified = count()
         self._fed = 0  # bytes of the console that the execution has seen
         self.evidence = Evidence(Path(out), self._result, files) if out else None
+        self.engine.evidence = self.evidence.folder if self.evidence else None
         capture = self.evidence.capture if self.evidence else None
         try:
             self.network: netsim.Network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 
@@ -94,6 +95,7 @@ class Engine(Protocol):
 
     name: str
     version: str
+    evidence: Path | None  # where a log of its own goes when it closes
 
     @property
     def now(self) -> int: ...

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 from omvsim.engine import EXCEPTIONS, Fault, Stop, Unmodelled
@@ -126,6 +127,7 @@ class Embedded:
         rtc_start: datetime | None = None,
         console: str = "usart3",
     ) -> None:
+        self.evidence: Path | None = None
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
         self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))

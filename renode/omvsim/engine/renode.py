@@ -7,6 +7,7 @@ the camera sends is told with its own time, what it gets may come up to a slice 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import subprocess
 import tempfile
 import time
 import xmlrpc.client
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ UNMODELLED = re.compile(
     r"\[WARNING\] (?P<where>\S+): (?:\[cpu: 0x(?P<pc>[0-9A-F]+)\] )?(?P<kind>Read|Write)\w+ "
     r"(?:from|to) non existing peripheral at 0x(?P<address>[0-9A-F]+)"
 )
+#: what renode-run writes down: the default installation of each variant
+RENODE_RUN = Path.home() / ".config/renode/renode-run.json"
 HOW = (
     f"no Renode: set RENODE to its program, or install {RELEASE} with `omvsim renode install` "
     "(README: Renode)"
@@ -51,11 +55,11 @@ def find() -> Path:
         return program
     if known := shutil.which("renode"):
         return Path(known)
-    installed = Path.home() / ".config/renode/renode-run.path"  # what renode-run writes down
-    with contextlib.suppress(OSError):
-        program = Path(installed.read_text().strip())
-        if program.is_file():
-            return program
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        folders: dict[str, str] = json.loads(RENODE_RUN.read_text())["default"]
+        for folder in folders.values():
+            if (program := Path(folder) / "renode").is_file():
+                return program
     raise UserError(HOW)
 
 
@@ -101,6 +105,7 @@ class Renode:
         if self.version != RELEASE:
             raise UserError(f"{program}: Renode {self.version}, needs {RELEASE}: set RENODE")
         self.now = self.instructions = 0
+        self.evidence: Path | None = None  # a folder for Renode's log
         self.fault: Fault | None = None
         self._printed = bytearray()
         self._frames: list[tuple[int, bytes]] = []
@@ -181,6 +186,8 @@ class Renode:
 
     def close(self) -> None:
         """End Renode and what it has left in its folder."""
+        if self.log.exists() and self.evidence:
+            shutil.copyfile(self.log, self.evidence / "renode.log")
         _end(self._process)
         shutil.rmtree(self._own, ignore_errors=True)
 
@@ -217,6 +224,8 @@ class Renode:
 def mended(frame: bytes) -> bytes:
     """A frame as the board would send it: Renode 1.16.1 appends 60 zero bytes where the
     descriptor asks for no CRC and pad insertion (CPC 00 in TDES3, RM0433 58.10.3)."""
+    if zlib.crc32(frame[:-4]).to_bytes(4, "little") == frame[-4:]:
+        frame = frame[:-4]  # the FCS, which no other part of the testbed has
     return frame[:-60] if len(frame) > 60 and not any(frame[-60:]) and _longer(frame) else frame
 
 
@@ -246,6 +255,8 @@ def _start(program: Path, own: Path) -> tuple[subprocess.Popen[bytes], int]:
         port = int(sock.getsockname()[1])
     command = [str(program), "--disable-xwt", "--plain", "--hide-log", "--port", "-1",
                "--robot-server-port", str(port)]  # fmt: skip
+    if setpriv := shutil.which("setpriv"):  # a killed omvsim leaves no Renode behind
+        command = [setpriv, "--pdeathsig", "KILL", *command]
     with (own / "output").open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,

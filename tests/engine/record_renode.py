@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Record what the real Renode answers, for stand_in.py: RENODE=... tests/engine/record_renode.py"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from omvsim import image
+from omvsim.engine import renode
+from omvsim.testbed import BOARD
+
+SESSION = Path(__file__).with_name("renode_session.json")
+FRAME = bytes.fromhex("ffffffffffff020000000001" + "0806" + "00" * 46)
+
+
+class Recording(renode.Renode):
+    """Keeps every command's first words with what Renode said."""
+
+    def _do(self, command: str) -> str:
+        told = super()._do(command)
+        said.append([key(command), told])
+        return told
+
+
+def key(command: str) -> str:
+    """What stays the same from one run to the next."""
+    return re.sub(r"@\S+", "@", " ".join(command.split()[:2]))
+
+
+def conversation(engine: renode.Renode) -> bytes:
+    """The same calls that the tests make; what the console printed."""
+    printed = b""
+    while engine.now < 4_000_000:
+        engine.run(4_000_000)
+        printed += engine.console_read()
+    engine.set_link(False)
+    engine.set_link(True)
+    engine.send_frame(FRAME)
+    engine.console_write(b"print(6*7)\r")
+    while engine.now < 8_000_000:
+        engine.run(8_000_000)
+        printed += engine.console_read()
+    return printed
+
+
+said: list[list[str]] = []
+if __name__ == "__main__":
+    made = Recording(BOARD, image.load())
+    try:
+        sys.stdout.buffer.write(conversation(made))
+    finally:
+        made.close()
+    SESSION.write_text(json.dumps(said, indent=0) + "\n")

@@ -1,0 +1,171 @@
+"""The engine renode, where Renode itself need not be: a stand-in says what the real one said."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from omvsim import image
+from omvsim.engine import renode
+from omvsim.errors import UserError
+from omvsim.testbed import BOARD
+from record_renode import conversation
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+def alive(pids: Path) -> list[int]:
+    """Which of the stand-in's processes still run."""
+    found = [int(line) for line in pids.read_text().split()] if pids.exists() else []
+    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.fixture
+def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = tmp_path / "pids"
+    monkeypatch.setenv("PID_FILE", str(path))
+    monkeypatch.setenv("RENODE", str(STAND_IN))
+    monkeypatch.setattr(renode, "STARTS_WITHIN", 2.0)
+    monkeypatch.setattr(renode, "ANSWERS_WITHIN", 1.0)
+    yield path
+    assert alive(path) == [], "a process is left behind"
+
+
+def test_the_recorded_conversation(pids: Path, tmp_path: Path) -> None:
+    engine = renode.Renode(BOARD, image.load())
+    try:
+        printed = conversation(engine)
+        ((at, frame),) = engine.frames()
+    finally:
+        engine.close()
+    assert engine.version == "1.16.1"
+    assert b"OpenMV Cam H7" in printed and printed.endswith(b"print(6*7)\r\n42\r\n>>> ")
+    assert 2_000_000 < at < 4_000_000
+    assert frame[:6] == b"\xff" * 6 and frame[12:14] == b"\x08\x00"  # DHCP's DISCOVER
+    assert len(frame) == 14 + int.from_bytes(frame[16:18], "big"), "Renode's trailer is cut off"
+    assert engine.now == 8_000_000 and engine.instructions > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("old", "Renode 1.15.3, needs 1.16.1"),
+        ("other", "does not call itself Renode"),
+        ("mute", "says nothing within"),
+        ("dies", "ended with 1 at its start: no display"),
+        ("hangs", "opens no robot server within"),
+        ("nonsense", "Renode refuses `logFile"),
+        ("dies-at-include", "Renode ended with 7 at `include"),
+        ("hangs-at-link", "does not answer within 1 s: link Attach"),
+    ],
+)
+def test_a_renode_that_does_not_start(
+    pids: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, words: str
+) -> None:
+    monkeypatch.setenv("STAND_IN", wrong)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=words) as told:
+        renode.Renode(BOARD, image.load())
+    assert "\n" not in str(told.value)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [("dies-at-link Type", "ended with 7 at `link Type"),
+     ("hangs-at-link Frame", "does not answer within 1 s")],
+)  # fmt: skip
+def test_a_renode_that_breaks_in_mid_run(
+    pids: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, words: str
+) -> None:
+    monkeypatch.setenv("STAND_IN", wrong)
+    engine = renode.Renode(BOARD, image.load())
+    try:
+        with pytest.raises(UserError, match=words):
+            conversation(engine)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_a_signal(pids: Path, tmp_path: Path, number: int) -> None:
+    script = tmp_path / "s.py"
+    script.write_text("print(1)\n")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "omvsim", "run", "--engine", "renode", "--out", tmp_path / "run",
+         script], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "STAND_IN": "hangs-at-link Step"},
+    )  # fmt: skip
+    while len(pids.read_text().split() if pids.exists() else []) < 2:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    program.send_signal(number)
+    if number != signal.SIGKILL:
+        program.send_signal(number)  # a second one ends it at once
+    told = program.communicate(timeout=20)[1]
+    assert "Traceback" not in told
+    for _ in range(100):
+        if not alive(pids):
+            break
+        time.sleep(0.05)
+
+
+def test_renode_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("RENODE", raising=False)
+    monkeypatch.setattr(renode, "RENODE_RUN", tmp_path / "renode-run.json")
+    with pytest.raises(UserError, match=r"no Renode: set RENODE .* `omvsim renode install`"):
+        renode.find()
+    unpacked = tmp_path / "renode-1.16.1"
+    unpacked.mkdir()
+    (unpacked / "renode").symlink_to(STAND_IN)
+    written = {"config_version": "1.0", "default": {"dotnet-portable": str(unpacked)}}
+    renode.RENODE_RUN.write_text(json.dumps(written))
+    assert renode.find() == unpacked / "renode"
+    monkeypatch.setenv("RENODE", str(unpacked))
+    assert renode.find() == unpacked / "renode"
+    (tmp_path / "renode").symlink_to(STAND_IN)
+    monkeypatch.delenv("RENODE")
+    assert renode.find() == tmp_path / "renode"
+    monkeypatch.setenv("RENODE", "/nowhere")
+    with pytest.raises(UserError, match="RENODE=/nowhere: no program there"):
+        renode.find()
+
+
+def test_renode_run_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pids: Path) -> None:
+    launcher = tmp_path / "renode-run"
+    launcher.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    launcher.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    command = [sys.executable, "-m", "omvsim", "renode"]
+    done = subprocess.run([*command, "install"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{STAND_IN}: Renode 1.16.1\n"
+    assert (tmp_path / "asked").read_text() == (
+        "install https://github.com/renode/renode/releases/download/v1.16.1/"
+        "renode-1.16.1.linux-portable-dotnet.tar.gz --version-override gh-1.16.1\n"
+    )
+    monkeypatch.setenv("STAND_IN", "old")
+    done = subprocess.run([*command, "status"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "needs 1.16.1" in done.stderr
+
+
+@pytest.mark.parametrize("fcs", [False, True])
+@pytest.mark.parametrize(
+    ("size", "trailer", "kept"), [(46, 60, 60), (100, 60, 114), (100, 0, 114), (60, 14, 88)]
+)
+def test_the_trailer_of_renodes_ethernet_is_cut_off(
+    size: int, trailer: int, kept: int, fcs: bool
+) -> None:
+    """IPv4's total length tells where a packet ends; shorter tails are somebody's padding."""
+    head = bytes(12) + b"\x08\x00\x45\x00" + size.to_bytes(2, "big")
+    frame = head + b"\x01" * (14 + size - len(head)) + bytes(trailer)
+    if fcs:
+        frame += zlib.crc32(frame).to_bytes(4, "little")  # IEEE 802.3 section 3.2.9
+    assert len(renode.mended(frame)) == kept

@@ -5,6 +5,7 @@
 //
 using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Text;
 
 using Antmicro.Renode.Core;
@@ -16,6 +17,8 @@ using Antmicro.Renode.Peripherals.CPU;
 using Antmicro.Renode.Peripherals.Network;
 using Antmicro.Renode.Peripherals.UART;
 using Antmicro.Renode.Time;
+using Antmicro.Renode.UserInterface;
+using Antmicro.Renode.Utilities;
 
 namespace Antmicro.Renode.Testbed
 {
@@ -46,6 +49,39 @@ namespace Antmicro.Renode.Testbed
                 }
             };
             machine.MachineReset += _ => Note('r', "");
+        }
+
+        // Executes the monitor's commands that come through a pair of FIFOs, one a line, until the
+        // other end is gone; then there is no more use for this process. (Renode's own servers
+        // listen on every network interface.)
+        public void Serve(string folder)
+        {
+            var monitor = ObjectCreator.Instance.GetSurrogate<Monitor>();
+            // without a buffer of its own, which mono waits to be full
+            var commands = new FileStream(folder + "/commands", FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 1);
+            using(var input = new StreamReader(commands, new UTF8Encoding(false), false, 1 << 16))
+            using(var output = new StreamWriter(folder + "/answers"))
+            {
+                for(var line = input.ReadLine(); line != null; line = input.ReadLine())
+                {
+                    var interaction = new CommandInteractionWrapper(new DummyCommandInteraction());
+                    string error;
+                    try
+                    {
+                        var done = monitor.Parse(line, interaction);
+                        error = interaction.GetError();
+                        error = done || error.Length > 0 ? error : "not understood";
+                    }
+                    catch(Exception e)
+                    {
+                        error = e.Message;
+                    }
+                    var told = error.Length > 0 ? error : interaction.GetContents();
+                    output.Write($"{(error.Length > 0 ? "FAIL" : "PASS")} {told.Split('\n').Length}\n{told}\n");
+                    output.Flush();
+                }
+            }
+            Environment.Exit(0);
         }
 
         // Runs to a virtual time in ns, at most to the end of the slice in which something came

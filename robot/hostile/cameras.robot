@@ -3,6 +3,7 @@ Documentation    Several cameras in one network, each with its own image, eviden
 Resource         ../camera.resource
 Test Setup       Start The Camera
 Test Teardown    Stop Camera
+Test Tags        hostile-cameras
 
 
 *** Test Cases ***

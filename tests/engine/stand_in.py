@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands in for the program Renode: its options, its robot server, and what the real one said in
+"""Stands in for the program Renode: its options, OmvsimLink's FIFOs, and what the real one said in
 renode_session.json. STAND_IN tells what goes wrong: old, mute, other, dies, hangs, nonsense,
 refuses, dies-at-COMMAND, hangs-at-COMMAND. Its process id is left in $TMPDIR/pid."""
 
@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from xmlrpc.server import SimpleXMLRPCServer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from record_renode import SESSION, key
@@ -17,19 +16,17 @@ WRONG = os.environ.get("STAND_IN", "")
 SAID = iter(json.loads(SESSION.read_text()))
 
 
-def run_keyword(keyword: str, arguments: list[str]) -> object:
-    assert keyword == "ExecuteCommand"
-    [command] = arguments
+def answer(command: str) -> tuple[str, str]:
     if command.startswith(WRONG.partition("dies-at-")[2] or "\0"):
         os._exit(7)
     if command.startswith(WRONG.partition("hangs-at-")[2] or "\0"):
         time.sleep(600)
     if WRONG == "nonsense":
-        return {"status": "MAYBE", "return": 5}
+        return "MAYBE", "5"
     expected, told = next(SAID)
     if key(command) != expected:
-        return {"status": "FAIL", "error": f"recorded is {expected}, not {key(command)}"}
-    return {"status": "PASS", "return": told}
+        return "FAIL", f"recorded is {expected}, not {key(command)}"
+    return "PASS", told
 
 
 with Path(os.environ["PID_FILE"]).open("a") as pids:
@@ -47,7 +44,10 @@ elif WRONG == "dies":
 elif WRONG == "hangs":
     time.sleep(600)
 else:
-    port = int(sys.argv[sys.argv.index("--robot-server-port") + 1])
-    server = SimpleXMLRPCServer(("127.0.0.1", port), logRequests=False)
-    server.register_function(run_keyword)
-    server.serve_forever()
+    script = Path(sys.argv[sys.argv.index("-e") + 1].partition("@")[2])
+    folder = Path(script.read_text().split('"')[-2])
+    with (folder / "commands").open() as commands, (folder / "answers").open("w") as answers:
+        for line in commands:
+            status, told = answer(line.rstrip("\n"))
+            size = told.count("\n") + 1
+            print(f"{status} {size}", told, sep="\n", file=answers, flush=True)

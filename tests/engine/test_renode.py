@@ -59,7 +59,7 @@ def test_the_recorded_conversation(pids: Path, tmp_path: Path) -> None:
         ("other", "does not call itself Renode"),
         ("mute", "says nothing within"),
         ("dies", "ended with 1 at its start: no display"),
-        ("hangs", "opens no robot server within"),
+        ("hangs", "does not begin within"),
         ("nonsense", "Renode refuses `logFile"),
         ("dies-at-include", "Renode ended with 7 at `include"),
         ("hangs-at-link", "does not answer within 1 s: link Attach"),

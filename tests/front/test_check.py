@@ -71,7 +71,7 @@ def test_an_image_that_lacks_parts_fails_by_statement(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--suite", "nothing"], "--suite nothing matches nothing: use a suite (certificates, "),
+        (["--suite", "nothing"], "--suite nothing matches nothing: use a suite (cameras, "),
         (["--baseline", "nowhere.json"], "nowhere.json: No such file"),
         (["--firmware", "nowhere.elf"], "nowhere.elf"),
         (["--expected", "nowhere"], "use a file (.toml) or one of openmv_h7, upstream"),

@@ -1,7 +1,9 @@
 """The engine that is Renode, in a process of its own: renode/link/OmvsimLink.cs is its other end.
 
-Renode's robot server (XML-RPC) takes the monitor's commands. Virtual time goes on in slices: what
-the camera sends is told with its own time, what it gets may come up to a slice late.
+The monitor's commands go through a pair of FIFOs in a folder that nobody else can enter: Renode's
+own servers (monitor, robot server) listen on every network interface, and execute what they are
+told. Virtual time goes on in slices: what the camera sends is told with its own time, what it
+gets may come up to a slice late.
 """
 
 from __future__ import annotations
@@ -10,17 +12,15 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-import xmlrpc.client
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from omvsim.engine import Fault, Stop, Unmodelled
 from omvsim.errors import UserError
@@ -112,17 +112,17 @@ class Renode:
         self._stopped: Stop | None = None
         self._own = Path(tempfile.mkdtemp(prefix="omvsim-renode-"))
         self.log = self._own / "renode.log"
-        self._process, port = _start(program, self._own)
+        self._commands = self._answers = -1
+        self._process = _start(program, self._own)
         try:
-            self._server = _connect(self._process, port, self._own)
+            self._commands, self._answers = _connect(self._process, self._own)
+            self._heard = b""
             self._do(f"logFile @{self.log}")
             self._do(f"emulation SetSeed {seed}")
             self._do(f"$bin=@{_plain(image, self._own)}")
             self._do(f"include @{script}")
-            self._do(f"include @{LINK}")
             if rtc_start:
                 self._set_clock(rtc_start)
-            self._do('emulation CreateOmvsimLink "link"')
             self._do(f"link Attach sysbus.cpu sysbus.ethernet sysbus.{console}")
         except BaseException:
             self.close()
@@ -188,6 +188,10 @@ class Renode:
         """End Renode and what it has left in its folder."""
         if self.log.exists() and self.evidence:
             shutil.copyfile(self.log, self.evidence / "renode.log")
+        for end in (self._commands, self._answers):
+            if end >= 0:
+                os.close(end)
+        self._commands = self._answers = -1
         _end(self._process)
         shutil.rmtree(self._own, ignore_errors=True)
 
@@ -206,19 +210,29 @@ class Renode:
     def _do(self, command: str) -> str:
         """A command of the monitor; what it prints."""
         try:
-            told: Any = self._server.run_keyword("ExecuteCommand", [command])
-        except TimeoutError:
-            raise UserError(
-                f"Renode does not answer within {ANSWERS_WITHIN:.0f} s: {command}"
-            ) from None
-        except (OSError, xmlrpc.client.Error, ValueError) as error:
-            code = self._process.poll()
-            ended = f"ended with {code}" if code is not None else f"broke off: {error}"
-            raise UserError(f"Renode {ended} at `{command}`{_last_words(self.log)}") from None
-        if not isinstance(told, dict) or told.get("status") != "PASS":
-            reason = told.get("error", "") if isinstance(told, dict) else repr(told)
-            raise UserError(f"Renode refuses `{command}`: {' '.join(str(reason).split())[:300]}")
-        return str(told.get("return", ""))
+            os.write(self._commands, command.encode() + b"\n")
+            status, _, lines = self._line(command).partition(" ")
+            told = "\n".join(self._line(command) for _ in range(int(lines)))
+        except (OSError, ValueError) as error:
+            code = _ended(self._process)
+            how = f"ended with {code}" if code is not None else f"broke off: {error}"
+            raise UserError(f"Renode {how} at `{command}`{_last_words(self._own)}") from None
+        if status != "PASS":
+            raise UserError(f"Renode refuses `{command}`: {' '.join(told.split())[:300]}")
+        return told
+
+    def _line(self, command: str) -> str:
+        """The next line of an answer; EOFError if there is none to come."""
+        end = time.monotonic() + ANSWERS_WITHIN
+        while b"\n" not in self._heard:
+            if not select.select([self._answers], [], [], max(end - time.monotonic(), 0))[0]:
+                raise UserError(f"Renode does not answer within {ANSWERS_WITHIN:.0f} s: {command}")
+            data = os.read(self._answers, 1 << 16)
+            if not data:
+                raise OSError("end of its answers")
+            self._heard += data
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode(errors="replace").rstrip("\r")
 
 
 def mended(frame: bytes) -> bytes:
@@ -248,52 +262,49 @@ def _fault(now: int, data: str) -> Fault:
     return Fault(KINDS[exception], now, r, 0, cfsr, hfsr, mmfar, bfar)
 
 
-def _start(program: Path, own: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Renode with a robot server on a free port of loopback; it deletes $TMPDIR/renode-*."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
-    command = [str(program), "--disable-xwt", "--plain", "--hide-log", "--port", "-1",
-               "--robot-server-port", str(port)]  # fmt: skip
+def _start(program: Path, own: Path) -> subprocess.Popen[bytes]:
+    """Renode, which serves the FIFOs in its folder; it deletes $TMPDIR/renode-*."""
+    for name in ("commands", "answers"):
+        os.mkfifo(own / name)
+    script = own / "start.resc"
+    script.write_text(f'include @{LINK}\nemulation CreateOmvsimLink "link"\nlink Serve "{own}"\n')
+    command = [str(program), "--disable-xwt", "--plain", "--hide-log", "--console", "-e",
+               f"include @{script}"]  # fmt: skip
     if setpriv := shutil.which("setpriv"):  # a killed omvsim leaves no Renode behind
         command = [setpriv, "--pdeathsig", "KILL", *command]
     with (own / "output").open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, "TMPDIR": str(own)},
         )  # fmt: skip
-    return process, port
 
 
-def _connect(process: subprocess.Popen[bytes], port: int, own: Path) -> xmlrpc.client.ServerProxy:
-    """The robot server, as soon as it answers."""
+def _connect(process: subprocess.Popen[bytes], own: Path) -> tuple[int, int]:
+    """The FIFOs' file descriptors, as soon as Renode reads."""
     end = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < end:
         if (code := process.poll()) is not None:
-            raise UserError(f"Renode ended with {code} at its start{_last_words(own / 'output')}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
-            return xmlrpc.client.ServerProxy(
-                f"http://127.0.0.1:{port}/", transport=_Patient(), allow_none=True
-            )
+            raise UserError(f"Renode ended with {code} at its start{_last_words(own)}")
+        with contextlib.suppress(OSError):  # ENXIO: nobody reads yet
+            commands = os.open(own / "commands", os.O_WRONLY | os.O_NONBLOCK)
+            os.set_blocking(commands, True)
+            return commands, os.open(own / "answers", os.O_RDONLY | os.O_NONBLOCK)
         time.sleep(0.05)
-    raise UserError(
-        f"Renode opens no robot server within {STARTS_WITHIN:.0f} s{_last_words(own / 'output')}"
-    )
+    raise UserError(f"Renode does not begin within {STARTS_WITHIN:.0f} s{_last_words(own)}")
 
 
-class _Patient(xmlrpc.client.Transport):
-    """Waits for an answer, but not for ever."""
-
-    def make_connection(self, host: Any) -> Any:
-        connection = super().make_connection(host)
-        connection.timeout = ANSWERS_WITHIN
-        return connection
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """Its exit code, if it is ending."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(1)
+    return None
 
 
-def _last_words(path: Path) -> str:
-    """The last line of a log, behind a colon."""
+def _last_words(own: Path) -> str:
+    """The last line that Renode printed, behind a colon."""
     with contextlib.suppress(OSError):
-        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        text = (own / "output").read_text(errors="replace")
+        lines = [line for line in text.splitlines() if line.strip()]
         if lines:
             return f": {lines[-1][:200]}"
     return ""

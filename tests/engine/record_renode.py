@@ -2,15 +2,13 @@
 """Record what the real Renode answers, for stand_in.py: RENODE=... tests/engine/record_renode.py"""
 
 import json
-import re
 import sys
-from pathlib import Path
 
 from omvsim import image
 from omvsim.engine import renode
 from omvsim.testbed import BOARD
+from stand_in import SESSION, key
 
-SESSION = Path(__file__).with_name("renode_session.json")
 FRAME = bytes.fromhex("ffffffffffff020000000001" + "0806" + "00" * 46)
 
 
@@ -21,11 +19,6 @@ class Recording(renode.Renode):
         told = super()._do(command)
         said.append([key(command), told])
         return told
-
-
-def key(command: str) -> str:
-    """What stays the same from one run to the next."""
-    return re.sub(r"@\S+", "@", " ".join(command.split()[:2]))
 
 
 def conversation(engine: renode.Renode) -> bytes:

@@ -25,6 +25,7 @@ from pathlib import Path
 from omvsim.engine import Fault, Stop, Unmodelled
 from omvsim.errors import UserError
 from omvsim.image import ROOT, Image
+from omvsim.peripherals.base import COLD_RTC
 
 RELEASE = "1.16.1"
 RTC, RCC_BDCR = 0x58004000, 0x58024470
@@ -121,7 +122,7 @@ class Renode:
             self._do(f"emulation SetSeed {seed}")
             self._do(f"$bin=@{_plain(image, self._own)}")
             self._do(f"include @{script}")
-            if rtc_start:
+            if rtc_start and rtc_start.replace(tzinfo=None) != COLD_RTC:
                 self._set_clock(rtc_start)
             self._do(f"link Attach sysbus.cpu sysbus.ethernet sysbus.{console}")
         except BaseException:
@@ -196,13 +197,15 @@ class Renode:
         shutil.rmtree(self._own, ignore_errors=True)
 
     def _set_clock(self, start: datetime) -> None:
-        """The calendar as a battery has kept it (RM0433 49.3.6): Renode's starts in 2000."""
+        """The calendar as a battery has kept it (RM0433 49.3.6): Renode's starts in 2000, and
+        refuses a day that the month before would not have."""
         utc = start.astimezone(UTC)
         time_of_day = int(f"{utc:%H%M%S}", 16)
         date = int(f"{utc:%y}", 16) << 16 | utc.isoweekday() << 13 | int(f"{utc:%m%d}", 16)
         self._do(f"sysbus WriteDoubleWord {RCC_BDCR} 0x8103")  # LSE and RTC have run on
         for offset, value in (
-            (0x24, 0xCA), (0x24, 0x53), (0x0C, 0x80), (0x00, time_of_day), (0x04, date),
+            (0x24, 0xCA), (0x24, 0x53), (0x0C, 0x80), (0x00, time_of_day),
+            (0x04, date & ~0x3F | 1), (0x04, date),
             (0x0C, 0x00), (0x24, 0xFF),
         ):  # fmt: skip
             self._do(f"sysbus WriteDoubleWord {RTC + offset} {value}")

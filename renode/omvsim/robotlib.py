@@ -23,7 +23,7 @@ from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn, RobotNotRunningError
 
 from netsim import Peer
-from netsim.scenario import File
+from netsim.scenario import SECURED, File
 from omvsim.image import ROOT
 from omvsim.paced import Terminal
 from omvsim.rawrepl import Execution, State
@@ -336,8 +336,10 @@ class robotlib:
 
     @keyword
     def network_has_server(self, kind: str, name: str, **options: Any) -> None:
-        """Another server: the keys of a scenario's [[server]]; the address has a default."""
-        given = {"address": f"192.168.1.{30 + len(self.testbed.scenario.servers)}", **options}
+        """Another server: the keys of a scenario's [[server]]; the address has a default, and a
+        TLS or DTLS server's ciphers are those of the variable CIPHERS."""
+        address = f"192.168.1.{30 + len(self.testbed.scenario.servers)}"
+        given = {"address": address, **_ciphers(kind), **options}
         self.testbed.serve(kind=kind, name=name, **_typed(given))
 
     @keyword
@@ -354,8 +356,8 @@ class robotlib:
     @keyword
     def client_calls_camera(self, kind: str = "tls", **options: Any) -> None:
         """A client that calls from now on, and again until somebody listens: the keys of a
-        scenario's [[client]], all with defaults."""
-        given = CLIENT | (DTLS if kind == "dtls" else {}) | options
+        scenario's [[client]], all with defaults; its ciphers are those of the variable CIPHERS."""
+        given = CLIENT | (DTLS if kind == "dtls" else {}) | _ciphers(kind) | options
         self.testbed.call(kind=kind, **_typed(given))
 
     @keyword
@@ -382,7 +384,7 @@ class robotlib:
         expanded = [wish for text in wishes for wish in _expanded(text)]
         name = f"server{len(self.testbed.scenario.servers)}.example"
         self.network_has_server(
-            "tls", name, port=9443, certificate="example", greeting="hello ",
+            "tls", name, port=9443, certificate="example_p256", greeting="hello ",
             misbehave=" ".join(expanded),
         )  # fmt: skip
         self.camera_runs(str(HOSTILE / "connections.py"), PATIENT, server=name, count=len(expanded))
@@ -591,6 +593,12 @@ def _variable(name: str) -> Any:
         return BuiltIn().get_variable_value(f"${{{name}}}")
     except RobotNotRunningError:
         return None
+
+
+def _ciphers(kind: str) -> dict[str, str]:
+    """What a TLS or DTLS peer takes unless its keyword says otherwise."""
+    ciphers = _variable("CIPHERS")
+    return {"ciphers": ciphers} if ciphers and kind in SECURED else {}
 
 
 def _expanded(wish: str) -> list[str]:

@@ -25,7 +25,7 @@ The Collector Frees The Context Between Two Reads
 Connecting Again Without close() Runs Out Of Memory
     [Documentation]    Mended in 1.25: sockets without a reference are closed by the collector.
     [Tags]    micropython-16015
-    An Example Server    certificate=example_rsa    ciphers=AES128-GCM-SHA256
+    An Example Server
     Camera Does
     ...    for _ in range(10): s = connect(); s.write(b'x'); gc.collect()
     ...    print('ten times')

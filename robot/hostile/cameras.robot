@@ -46,6 +46,8 @@ A Camera Does Not Trust A Camera Of Another Root
     Camera Should Print    served 0
 
 A Camera Speaks DTLS With Another Camera
+    Camera Has File    server.der    certificate=server_p256
+    Camera Has File    server.key    key=server_p256
     Camera Starts    dtls_server.py
     Another Camera Joins    client    scenario=${WORLD}
     Camera Does    from helpers import *

@@ -55,5 +55,5 @@ The Client Refuses A Server With
 
 The Camera Calls A Server With
     [Arguments]    ${misbehaviour}
-    Network Has Server    dtls    ${misbehaviour}.example    certificate=dtls    misbehave=${misbehaviour}
+    Network Has Server    dtls    ${misbehaviour}.example    certificate=dtls_p256    misbehave=${misbehaviour}
     Camera Runs    ${CURDIR}/camera/dtls_client.py    limit_s=90    server=${misbehaviour}.example

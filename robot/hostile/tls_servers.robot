@@ -101,7 +101,7 @@ Each Byte In A Segment Of Its Own    got b'hello ping'    byte_by_segment
 A Server That Stops Reading
     [Documentation]    TCP's window closes; the time-out ends the write that waits for it.
     [Template]    NONE
-    Network Has Server    tls    stuck.example    port=9443    certificate=example    greeting=x    misbehave=stops_reading:6
+    Network Has Server    tls    stuck.example    port=9443    certificate=example_p256    greeting=x    misbehave=stops_reading:6
     Camera Does    sock = socket.socket()    sock.settimeout(5)    sock.connect(socket.getaddrinfo('stuck.example', 9443)[0][-1])
     ...    s = context(ssl.CERT_REQUIRED, 'ca.der').wrap_socket(sock, server_hostname='example.com')
     Camera Raises    OSError    for _ in range(100): s.write(bytes(4096))

@@ -23,7 +23,7 @@ The List Tells What Is Enabled
 
 set_ciphers() Limits What A Client Offers
     [Tags]    ciphers.set
-    Network Has Server    tls    example.com    port=443    certificate=example
+    Network Has Server    tls    example.com    port=443    certificate=example_p256
     Camera Does    ctx = context()    ctx.set_ciphers(['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'])
     ...    s = ctx.wrap_socket(tcp())
     Peer Is    example.com
@@ -31,13 +31,13 @@ set_ciphers() Limits What A Client Offers
 
 A Server Without The Chosen Suite Is Refused
     [Tags]    ciphers.set
-    Network Has Server    tls    example.com    port=443    certificate=example    ciphers=ECDHE-ECDSA-AES256-GCM-SHA384
+    Network Has Server    tls    example.com    port=443    certificate=example_p256    ciphers=ECDHE-ECDSA-AES256-GCM-SHA384
     Camera Does    ctx = context()    ctx.set_ciphers(['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'])
     Camera Raises    OSError    ctx.wrap_socket(tcp())
 
 set_ciphers() Limits What A Server Takes
     [Tags]    ciphers.set
-    Camera Starts    ${CURDIR}/camera/serve_with_ciphers.py    ciphers=${{['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256']}}
+    Camera Starts    ${CURDIR}/camera/serve_with_ciphers.py    ciphers=${{['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256']}}    cert=server_p256.der    key=server_p256.key
     Client Connects To Camera    ciphers=ECDHE-ECDSA-AES256-GCM-SHA384    leave_ms=5000
     Nobody Should Have Met    client
 
@@ -52,7 +52,7 @@ A Name In IANA's Form Is Taken
 
 A List Of Several Is Taken
     [Tags]    ciphers.list
-    Network Has Server    tls    example.com    port=443    certificate=example    ciphers=ECDHE-ECDSA-AES256-GCM-SHA384
+    Network Has Server    tls    example.com    port=443    certificate=example_p256    ciphers=ECDHE-ECDSA-AES256-GCM-SHA384
     Camera Does    ctx = context()
     ...    ctx.set_ciphers(['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'])
     ...    s = ctx.wrap_socket(tcp())
@@ -72,92 +72,92 @@ An Unknown Suite Is Not Taken
 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384    ECDHE-ECDSA-AES256-GCM-SHA384    example
+    TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384    ECDHE-ECDSA-AES256-GCM-SHA384    example_p256
 
 TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384    ECDHE-ECDSA-AES256-SHA384    example
+    TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384    ECDHE-ECDSA-AES256-SHA384    example_p256
 
 TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA    ECDHE-ECDSA-AES256-SHA    example
+    TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA    ECDHE-ECDSA-AES256-SHA    example_p256
 
 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256    ECDHE-ECDSA-AES128-GCM-SHA256    example
+    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256    ECDHE-ECDSA-AES128-GCM-SHA256    example_p256
 
 TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256    ECDHE-ECDSA-AES128-SHA256    example
+    TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256    ECDHE-ECDSA-AES128-SHA256    example_p256
 
 TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA    ECDHE-ECDSA-AES128-SHA    example
+    TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA    ECDHE-ECDSA-AES128-SHA    example_p256
 
 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384    ECDHE-RSA-AES256-GCM-SHA384    example_rsa
+    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384    ECDHE-RSA-AES256-GCM-SHA384    example
 
 TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384    ECDHE-RSA-AES256-SHA384    example_rsa
+    TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384    ECDHE-RSA-AES256-SHA384    example
 
 TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA    ECDHE-RSA-AES256-SHA    example_rsa
+    TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA    ECDHE-RSA-AES256-SHA    example
 
 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256    ECDHE-RSA-AES128-GCM-SHA256    example_rsa
+    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256    ECDHE-RSA-AES128-GCM-SHA256    example
 
 TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256    ECDHE-RSA-AES128-SHA256    example_rsa
+    TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256    ECDHE-RSA-AES128-SHA256    example
 
 TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA    ECDHE-RSA-AES128-SHA    example_rsa
+    TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA    ECDHE-RSA-AES128-SHA    example
 
 TLS_RSA_WITH_AES_256_GCM_SHA384 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_RSA_WITH_AES_256_GCM_SHA384    AES256-GCM-SHA384    example_rsa
+    TLS_RSA_WITH_AES_256_GCM_SHA384    AES256-GCM-SHA384    example
 
 TLS_RSA_WITH_AES_256_CBC_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_RSA_WITH_AES_256_CBC_SHA256    AES256-SHA256    example_rsa
+    TLS_RSA_WITH_AES_256_CBC_SHA256    AES256-SHA256    example
 
 TLS_RSA_WITH_AES_256_CBC_SHA Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_RSA_WITH_AES_256_CBC_SHA    AES256-SHA    example_rsa
+    TLS_RSA_WITH_AES_256_CBC_SHA    AES256-SHA    example
 
 TLS_RSA_WITH_AES_128_GCM_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_RSA_WITH_AES_128_GCM_SHA256    AES128-GCM-SHA256    example_rsa
+    TLS_RSA_WITH_AES_128_GCM_SHA256    AES128-GCM-SHA256    example
 
 TLS_RSA_WITH_AES_128_CBC_SHA256 Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_RSA_WITH_AES_128_CBC_SHA256    AES128-SHA256    example_rsa
+    TLS_RSA_WITH_AES_128_CBC_SHA256    AES128-SHA256    example
 
 TLS_RSA_WITH_AES_128_CBC_SHA Is Negotiated
     [Tags]    ciphers.negotiated
     [Template]    Camera Agrees On
-    TLS_RSA_WITH_AES_128_CBC_SHA    AES128-SHA    example_rsa
+    TLS_RSA_WITH_AES_128_CBC_SHA    AES128-SHA    example
 
 
 *** Keywords ***

@@ -33,7 +33,7 @@ A Time Server Without An Address Is An OSError
 
 A Valid Certificate Is Accepted
     [Tags]    client.accepts-issued
-    An Example Server    certificate=example
+    An Example Server    certificate=example_p256    ciphers=DEFAULT
     Camera Runs    tls_client.py
     Camera Should Not Raise
     Camera Should Print    HTTP/1.1 200 OK
@@ -148,8 +148,8 @@ The One-Liner Accepts A Certificate Of Another Authority
 
 *** Keywords ***
 An Example Server
-    [Arguments]    ${certificate}
-    Network Has Server    https    example.com    certificate=${certificate}    body=<h1>Example Domain</h1>
+    [Arguments]    ${certificate}    &{options}
+    Network Has Server    https    example.com    certificate=${certificate}    body=<h1>Example Domain</h1>    &{options}
 
 A Response Comes Whole
     [Arguments]    ${size}

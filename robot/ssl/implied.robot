@@ -79,10 +79,10 @@ A Server With TLS 1.2 And 1.3 Is Reached
     [Template]    The Camera Reaches
     certificate=example    versions=['TLSv1.2', 'TLSv1.3']
 
-A Server With An RSA Certificate Is Reached
+A Server With A P-256 Certificate Is Reached
     [Tags]    implied.current-servers
     [Template]    The Camera Reaches
-    certificate=example_rsa
+    certificate=example_p256
 
 A Server With TLS 1.3 Only Is Reached
     [Tags]    implied.current-servers
@@ -97,7 +97,7 @@ A Server With An Ed25519 Certificate Is Reached
 A Server With ChaCha20 Only Is Reached
     [Tags]    implied.current-servers
     [Template]    The Camera Reaches
-    certificate=example    ciphers=ECDHE-ECDSA-CHACHA20-POLY1305
+    certificate=example_p256    ciphers=ECDHE-ECDSA-CHACHA20-POLY1305
 
 60 kB Are Read In Pieces
     [Tags]    implied.transfers
@@ -118,7 +118,7 @@ A Server With ChaCha20 Only Is Reached
 Memory Is Back After 20 Connections
     [Documentation]    With RSA key exchange, the quickest for a client.
     [Tags]    implied.memory
-    An Example Server    certificate=example_rsa    ciphers=AES128-GCM-SHA256
+    An Example Server
     Camera Does    ctx = context()
     ...    def once():
     ...    ${SPACE * 4}s = ctx.wrap_socket(tcp()); s.write(b'x'); s.read(1); s.close()

@@ -47,12 +47,12 @@ A Key In PEM Is Not Taken
 A P-256 Key Serves
     [Tags]    intro.key-types
     [Template]    The Camera Serves With
-    server    der
+    server_p256    der
 
 A P-256 Key In PKCS#8 Serves
     [Tags]    intro.key-types
     [Template]    The Camera Serves With
-    server    pkcs8
+    server_p256    pkcs8
 
 A P-384 Key Serves
     [Tags]    intro.key-types
@@ -86,7 +86,7 @@ A Server That Speaks No TLS Is An OSError
 
 A Server Without A Common Cipher Suite Is An OSError
     [Tags]    intro.protocol-errors
-    Network Has Server    tls    example.com    port=443    certificate=example    ciphers=ECDHE-ECDSA-CHACHA20-POLY1305
+    Network Has Server    tls    example.com    port=443    certificate=example_p256    ciphers=ECDHE-ECDSA-CHACHA20-POLY1305
     Camera Raises    OSError    connect()
     Camera Should Raise    OSError    -30592
 

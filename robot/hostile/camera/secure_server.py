@@ -7,7 +7,7 @@ listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listener.bind(socket.getaddrinfo("0.0.0.0", 8443)[0][-1])
 listener.listen(4)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("server.der", "server.key")
+context.load_cert_chain("server_p256.der", "server_p256.key")
 served = 0
 for _ in range(connections):
     client, address = listener.accept()

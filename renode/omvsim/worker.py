@@ -31,10 +31,21 @@ class _Name:
             result.message = f"[{', '.join(result.tags)}] {result.message}"
 
 
+def _only(suite: TestSuite, longname: str) -> TestSuite:
+    """A copy of the suite with that test alone; what is not copied is not written to by a run."""
+    chosen = suite.copy()
+    chosen.tests = [test.copy() for test in suite.tests if test.full_name == longname]
+    chosen.suites = [
+        _only(child, longname)
+        for child in suite.suites
+        if longname.startswith(f"{child.full_name}.")
+    ]
+    return chosen
+
+
 def run(suite: TestSuite, longname: str, out: Path, variables: list[str]) -> dict[str, object]:
     """Run one test; what came of it. Its output.xml lies in the folder `robot`."""
-    chosen = suite.deepcopy()
-    chosen.filter(included_tests=[longname])
+    chosen = _only(suite, longname)
     output = out / "robot" / f"{slug(longname)}.xml"
     result = chosen.run(
         output=str(output), outputdir=str(out), variable=variables, listener=_Name(),

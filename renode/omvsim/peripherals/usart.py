@@ -158,8 +158,9 @@ class Usart(Peripheral):
 
     @icr.on_write
     def _clear_flags(self, value: int) -> None:
-        self.isr.value &= ~(value & CLEARABLE)
-        self._flags()
+        if cleared := self.isr.value & value & CLEARABLE:  # drivers clear what is not set, too
+            self.isr.value ^= cleared
+            self._flags()
 
     @rqr.on_write
     def _request(self, value: int) -> None:

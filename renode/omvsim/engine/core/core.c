@@ -37,19 +37,23 @@ void core_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t v
     Py_XDECREF(result);
 }
 
-/* Counting: instructions of the block that starts here (DDI 0403 A5.1: the first
- * halfword tells the length). */
+/* Facts of the code: instructions are counted, and ITSTATE followed, from a block's start. The
+ * first halfword tells the length (DDI 0403 A5.1). ITSTATE moves on as ITAdvance() does (A7.3.3). */
 
-static uint32_t count_block(const uint8_t *code, uint32_t bytes)
+static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
 {
-    uint32_t count = 0, offset = 0;
-    while (offset < bytes) {
+    Block block = {(uint16_t)bytes, 0, it, it, {0}};
+    for (uint32_t offset = 0; offset < bytes; block.instructions++) {
         uint16_t first;
         memcpy(&first, code + offset, 2);
         offset += first >> 11 >= 0x1D ? 4 : 2;
-        count++;
+        if (first >> 8 == 0xBF && first & 15)
+            it = (uint8_t)first;
+        else
+            it = it & 7 ? (it & 0xE0) | (it << 1 & 0x1F) : 0;
     }
-    return count;
+    block.it_end = it;
+    return block;
 }
 
 static void settle_flash(Core *c);
@@ -75,45 +79,37 @@ static bool must_stop(Core *c)
     return false;
 }
 
+/* ITSTATE in XPSR: [1:0] are bits 26 and 25, [7:2] bits 15 to 10 (B1.4.2). */
 #define IT_BITS 0x0600FC00u
 
-/* Instructions of an IT block that are left at the end of a block of code. */
-static int it_left(const uint8_t *code, uint32_t bytes)
+static uint32_t it_bits(uint8_t it) { return (it & 3u) << 25 | (it & 0xFCu) << 8; }
+
+/* ITSTATE at an address in or right behind the block that runs. Any other is a branch's target,
+ * and no IT block is entered by a branch (A7.7.38). */
+static uint8_t it_at(Core *c, uint32_t address)
 {
-    int left = 0;
-    for (uint32_t offset = 0; offset < bytes;) {
-        uint16_t first;
-        memcpy(&first, code + offset, 2);
-        offset += first >> 11 >= 0x1D ? 4 : 2;
-        if (first >> 8 == 0xBF && first & 15) /* IT: the lowest set bit of the mask ends it */
-            left = 4 - __builtin_ctz(first & 15);
-        else if (left)
-            left--;
-    }
-    return left;
+    if (address == c->block_end)
+        return c->facts->it_end;
+    Region *r = core_region(c, c->block, c->block_end - c->block);
+    if (!r || address - c->block > c->block_end - c->block)
+        return 0;
+    return read_block(r->data + (c->block - r->base), address - c->block, c->facts->it_start).it_end;
 }
 
 /* When an access misses the TLB or meets a hook and goes on, Unicorn leaves the IT bits of its
- * instruction behind, and the next block would run under them: no flags set, stores skipped.
- * True if they have to be cleared, and the block looked up again. */
-static bool it_is_stale(Core *c, uint32_t address)
+ * instruction behind, and what follows would run under them: no flags set, stores skipped. */
+static bool it_is_wrong(Core *c, uint8_t it)
 {
     c->it_doubtful = false;
-    uint32_t xpsr = core_reg(c, UC_ARM_REG_XPSR);
-    if (!(xpsr & IT_BITS))
-        return false;
-    Region *r = core_region(c, c->block, c->block_size);
-    if (r && address == c->block + c->block_size &&
-        it_left(r->data + (c->block - r->base), c->block_size))
-        return false; /* a page or translation block ends within an IT block */
-    c->it_stale = true; /* cleared outside: leaving the engine brings the bits back */
-    return true;
+    return (core_reg(c, UC_ARM_REG_XPSR) & IT_BITS) != it_bits(it);
 }
 
 static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 {
     Core *c = user;
-    if (c->it_doubtful && it_is_stale(c, (uint32_t)address)) {
+    uint8_t it = (uint32_t)address == c->block_end ? c->facts->it_end : 0;
+    if (c->it_doubtful && it_is_wrong(c, it)) {
+        c->it_stale = true; /* mended outside: leaving the engine brings the bits back */
         c->stopping = true;
         uc_emu_stop(uc);
         return;
@@ -123,23 +119,24 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
         uc_emu_stop(uc);
         return;
     }
-    c->block = (uint32_t)address;
-    c->block_size = size;
     for (int i = 0; i < c->region_count; i++) {
         Region *r = &c->regions[i];
         uint32_t offset = (uint32_t)address - r->base;
         if (offset >= r->size)
             continue;
-        if (!r->counts) {
-            c->now += count_block(r->data + offset, size);
-            return;
+        if (r->blocks) {
+            c->facts = &r->blocks[offset / 2];
+            if (c->facts->bytes != size || c->facts->it_start != it)
+                *c->facts = read_block(r->data + offset, size, it);
+        } else { /* RAM: the code may have changed, and the block may begin anew in its midst */
+            c->loose = read_block(r->data + offset, size, it_at(c, (uint32_t)address));
+            c->facts = &c->loose;
         }
-        uint32_t *entry = &r->counts[offset / 2];
-        if (*entry >> 16 != size)
-            *entry = size << 16 | count_block(r->data + offset, size);
-        c->now += *entry & 0xFFFF;
-        return;
+        c->now += c->facts->instructions;
+        break;
     }
+    c->block = (uint32_t)address;
+    c->block_end = (uint32_t)address + size;
 }
 
 /* Peripheral space */
@@ -453,14 +450,21 @@ const char *core_run(Core *c)
             continue;
         }
         c->deadline = 0;
-        c->stopping = false;
+        c->stopping = c->it_doubtful = false;
         c->intno = -1;
-        uc_err err = uc_emu_start(c->uc, core_reg(c, UC_ARM_REG_PC) | 1, 0xEFFFFFFE, 0, 0);
+        uint32_t xpsr = core_reg(c, UC_ARM_REG_XPSR);
+        c->block = c->block_end = core_reg(c, UC_ARM_REG_PC);
+        uint8_t it = (uint8_t)((xpsr >> 25 & 3) | (xpsr >> 8 & 0xFC)); /* as an exception left it */
+        c->loose = (Block){0, 0, it, it, {0}};
+        c->facts = &c->loose;
+        uc_err err = uc_emu_start(c->uc, c->block | 1, 0xEFFFFFFE, 0, 0);
         settle_flash(c);
-        if (c->it_stale) {
-            core_set_reg(c, UC_ARM_REG_XPSR_NZCVQG, core_reg(c, UC_ARM_REG_XPSR) & ~IT_BITS);
-            /* the block before is linked to one under IT bits by now: unlink it */
-            uint32_t pc = core_reg(c, UC_ARM_REG_PC);
+        uint32_t pc = core_reg(c, UC_ARM_REG_PC);
+        it = it_at(c, pc);
+        if (c->it_stale || (c->it_doubtful && !c->access.type && it_is_wrong(c, it))) {
+            core_set_reg(c, UC_ARM_REG_XPSR_NZCVQG,
+                         (core_reg(c, UC_ARM_REG_XPSR) & ~IT_BITS) | it_bits(it));
+            /* the block before is linked to one under other IT bits by now: unlink it */
             uc_ctl_remove_cache(c->uc, pc, pc + 2);
         }
         c->it_stale = false;
@@ -476,7 +480,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tl
                         void *user)
 {
     (void)uc;
-    ((Core *)user)->it_doubtful = true;
+    if (type != UC_MEM_FETCH)
+        ((Core *)user)->it_doubtful = true;
     Region *r = core_region(user, (uint32_t)address, 1);
     bool code = type == UC_MEM_FETCH ||
                 (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);

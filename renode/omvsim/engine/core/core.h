@@ -39,12 +39,19 @@ enum { PAGE = 4096, BLOCK_SHIFT = 10 };
 #define HFSR_FORCED (1u << 30)
 #define HFSR_DEBUGEVT (1u << 31)
 
+/* What is a fact of the code of a block: its instructions, and ITSTATE (DDI 0403 A7.3.3) at its
+ * start, which is not 0 where it begins inside an IT block, and at its end. */
+typedef struct {
+    uint16_t bytes, instructions;
+    uint8_t it_start, it_end, unused[2]; /* a size that a shift can index */
+} Block;
+
 typedef struct {
     uint32_t base, size;
     bool flash, code;
     uint8_t *data;
-    uint8_t *perms;   /* UC_PROT_* per page, as Unicorn has them now */
-    uint32_t *counts; /* code regions: bytes << 16 | instructions, by start halfword */
+    uint8_t *perms; /* UC_PROT_* per page, as Unicorn has them now */
+    Block *blocks;  /* code regions: by start halfword */
     Py_buffer view;
 } Region;
 
@@ -81,6 +88,7 @@ typedef struct {
     uint64_t idle;                               /* core clocks skipped in WFI */
     bool stop, stopping, sleeping, event_register, reset_request, lockup;
     bool fault_stop, mpu_changed, it_doubtful, it_stale;
+    Block *facts, loose; /* of the block that runs; loose: at the start of a run, and in RAM */
     int intno; /* from UC_HOOK_INTR, or -1 */
     Region regions[REGIONS];
     int region_count;
@@ -94,7 +102,7 @@ typedef struct {
     uint64_t dwt_base;
     struct { uint32_t rbar, rasr; } mpu[MPU_REGIONS];
     uint32_t mpu_ctrl, mpu_rnr;
-    uint32_t vtor_reset, block, block_size; /* the block that runs */
+    uint32_t vtor_reset, block, block_end; /* the block that runs */
     struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
     struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
     uc_hook *hooks; /* on_refused, by range */

@@ -199,7 +199,8 @@ bool core_boot(Core *c)
     c->stop = c->fault_stop = false;
     c->fault.valid = false;
     nvic_reset(c);
-    set_xpsr(c, 1u << 24); /* thread mode */
+    uc_ctl_flush_tlb(c->uc); /* else what ran before the reset decides where accesses miss */
+    set_xpsr(c, 1u << 24);   /* thread mode */
     core_set_reg(c, UC_ARM_REG_CONTROL, 0);
     for (size_t i = 0; i < sizeof zero / sizeof *zero; i++)
         core_set_reg(c, zero[i], 0);

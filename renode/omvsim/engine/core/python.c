@@ -21,6 +21,7 @@ static int core_init(Core *c, PyObject *args, PyObject *kwargs)
     c->event = NEVER;
     c->slice = SLICE;
     c->intno = -1;
+    c->facts = &c->loose;
     c->device_map = PyMem_Calloc(PERIPHERALS_SIZE >> BLOCK_SHIFT, sizeof *c->device_map);
     if (!c->device_map) {
         PyErr_NoMemory();
@@ -37,7 +38,7 @@ static void core_dealloc(Core *c)
     for (int i = 0; i < c->region_count; i++) {
         PyBuffer_Release(&c->regions[i].view);
         PyMem_Free(c->regions[i].perms);
-        PyMem_Free(c->regions[i].counts);
+        PyMem_Free(c->regions[i].blocks);
     }
     for (int i = 0; i < c->device_count; i++) {
         for (int k = 0; k < 4; k++)
@@ -82,8 +83,8 @@ static PyObject *map_memory(Core *c, PyObject *args, PyObject *kwargs)
     c->region_count++;
     r->perms = PyMem_Malloc(r->size / PAGE);
     if (code)
-        r->counts = PyMem_Calloc(r->size / 2, sizeof *r->counts);
-    if (!r->perms || (code && !r->counts))
+        r->blocks = PyMem_Calloc(r->size / 2, sizeof *r->blocks);
+    if (!r->perms || (code && !r->blocks))
         return PyErr_NoMemory();
     memset(r->perms, perms, r->size / PAGE);
     Py_RETURN_NONE;
@@ -203,8 +204,10 @@ static PyObject *py_invalidate(Core *c, PyObject *args)
     if (!PyArg_ParseTuple(args, "kk", &address, &size))
         return NULL;
     Region *r = core_region(c, (uint32_t)address, (uint32_t)size);
-    if (r && r->counts)
-        memset(r->counts + (address - r->base) / 2, 0, size / 2 * sizeof *r->counts);
+    c->loose = *c->facts; /* the block that runs stays what it is */
+    c->facts = &c->loose;
+    if (r && r->blocks)
+        memset(r->blocks + (address - r->base) / 2, 0, size / 2 * sizeof *r->blocks);
     uc_ctl_remove_cache(c->uc, address, address + size);
     Py_RETURN_NONE;
 }

@@ -1,4 +1,5 @@
 import machine
+import sys
 import vfs
 
 bdev = machine.Flash()
@@ -8,6 +9,7 @@ except OSError:
     vfs.VfsLfs2.mkfs(bdev, progsize=32)
     fs = vfs.VfsLfs2(bdev, progsize=32)
 vfs.mount(fs, "/")
+sys.path.append("/lib")
 del bdev, fs
 
 import network

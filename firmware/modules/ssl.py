@@ -1,9 +1,6 @@
 # The ssl module as documented, on top of the C module `tls`.
 import tls
-from tls import (
-    CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED,
-    PROTOCOL_DTLS_CLIENT, PROTOCOL_DTLS_SERVER, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER,
-)
+from tls import *
 
 
 def _bytes(file_or_data):
@@ -42,9 +39,10 @@ class SSLContext:
 
     def wrap_socket(self, sock, *, server_side=False, do_handshake_on_connect=True,
                     server_hostname=None, client_id=None):
+        known = {} if client_id is None else {"client_id": client_id}  # tls has it since 1.26
         return self._context.wrap_socket(
             sock, server_side=server_side, do_handshake_on_connect=do_handshake_on_connect,
-            server_hostname=server_hostname, client_id=client_id)
+            server_hostname=server_hostname, **known)
 
 
 def wrap_socket(sock, server_side=False, key=None, cert=None, cert_reqs=CERT_NONE, cadata=None,

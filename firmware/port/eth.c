@@ -124,7 +124,7 @@ static int mac_init(eth_t *self) {
     eth_phy_write(self->phy_addr, PHY_BCR, PHY_BCR_AUTONEG_EN);
 
     ETH_MACCR = ETH_MACCR_ACS | ETH_MACCR_CST | ETH_MACCR_FES | ETH_MACCR_DM;
-    ETH_MACPFR = 0;
+    ETH_MACPFR = ETH_MACPFR_PM; // lwIP sees to the groups
     const uint8_t *mac = self->netif.hwaddr;
     ETH_MACA0HR = mac[5] << 8 | mac[4] | OWN;
     ETH_MACA0LR = (uint32_t)mac[3] << 24 | mac[2] << 16 | mac[1] << 8 | mac[0];
@@ -252,6 +252,10 @@ static void poll_link(void *arg) {
         }
     }
     sys_timeout(100, poll_link, self);
+}
+
+bool eth_is_enabled(eth_t *self) { // from 1.29 on
+    return self->started;
 }
 
 int eth_start(eth_t *self) {

@@ -6,24 +6,31 @@
 #include "board.h"
 #include "py/mphal.h"
 #include "py/runtime.h"
+#include "shared/runtime/softtimer.h"
 #include "shared/timeutils/timeutils.h"
 #include "lwip/timeouts.h"
 #include "mbedtls/platform_time.h"
 #include "eth.h"
 
-static volatile uint32_t milliseconds;
+volatile uint32_t milliseconds;
+static volatile bool soft_timer_due;
 
 void SysTick_Handler(void) {
     ++milliseconds;
-    if ((milliseconds & 31) == 0) {
+    soft_timer_due |= soft_timer_next == milliseconds;
+    if ((milliseconds & 31) == 0 || soft_timer_due) {
         SCB->ICSR = SCB_ICSR_PENDSVSET_Msk;
     }
 }
 
-// lwIP runs here, below every interrupt and above the interpreter.
+// lwIP and soft timers run here, below every interrupt and above the interpreter.
 void PendSV_Handler(void) {
     eth_process_rx();
     sys_check_timeouts();
+    if (soft_timer_due) {
+        soft_timer_due = false;
+        soft_timer_handler();
+    }
 }
 
 u32_t sys_now(void) {
@@ -95,13 +102,18 @@ uint32_t rng_get(void) {
     return RNG_DR;
 }
 
-int mbedtls_hardware_poll(void *data, unsigned char *output, size_t len, size_t *olen) {
+void mp_hal_get_random(size_t n, uint8_t *buf) {
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t word = rng_get();
+        memcpy(buf + i, &word, MIN(4, n - i));
+    }
+}
+
+// extmod's own, where it has one (1.28 on), comes before it
+MP_WEAK int mbedtls_hardware_poll(void *data, unsigned char *output, size_t len, size_t *olen) {
     (void)data;
     *olen = len;
-    for (size_t i = 0; i < len; i += 4) {
-        uint32_t word = rng_get();
-        memcpy(output + i, &word, MIN(4, len - i));
-    }
+    mp_hal_get_random(len, output);
     return 0;
 }
 

@@ -121,8 +121,19 @@ static const mp_rom_map_elem_t pin_locals_table[] = {
 };
 static MP_DEFINE_CONST_DICT(pin_locals, pin_locals_table);
 
+// For machine.Signal and machine.time_pulse_us().
+static mp_uint_t pin_ioctl(mp_obj_t self_in, mp_uint_t request, uintptr_t arg, int *errcode) {
+    pin_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    if (request == MP_PIN_READ) {
+        return GPIO_IDR(self->port) >> self->pin & 1;
+    }
+    pin_set(self, arg);
+    return 0;
+}
+static const mp_pin_p_t pin_protocol = {.ioctl = pin_ioctl};
+
 MP_DEFINE_CONST_OBJ_TYPE(machine_pin_type, MP_QSTR_Pin, MP_TYPE_FLAG_NONE, make_new, pin_make_new,
-    print, pin_print, call, pin_call, locals_dict, &pin_locals);
+    print, pin_print, call, pin_call, protocol, &pin_protocol, locals_dict, &pin_locals);
 
 // The RGB LED of the OpenMV Cam H7: red PC0, green PC1 (here MDC), blue PC2, lit when low.
 
@@ -171,7 +182,8 @@ static MP_DEFINE_CONST_DICT(led_locals, led_locals_table);
 MP_DEFINE_CONST_OBJ_TYPE(machine_led_type, MP_QSTR_LED, MP_TYPE_FLAG_NONE, make_new, led_make_new,
     locals_dict, &led_locals);
 
-// machine.RTC: datetime((year, month, day, weekday, hours, minutes, seconds, subseconds))
+// machine.RTC, as ports/stm32 has it: datetime((year, month, day, weekday, hours, minutes, seconds,
+// microseconds)), the weekday from 1 for Monday to 7 as it was set
 
 extern const mp_obj_type_t machine_rtc_type;
 static const mp_obj_base_t rtc_obj = {&machine_rtc_type};
@@ -188,7 +200,7 @@ static mp_obj_t rtc_datetime(size_t n_args, const mp_obj_t *args) {
         rtc_get(&tm, &us);
         mp_obj_t items[8] = {
             MP_OBJ_NEW_SMALL_INT(tm.tm_year), MP_OBJ_NEW_SMALL_INT(tm.tm_mon),
-            MP_OBJ_NEW_SMALL_INT(tm.tm_mday), MP_OBJ_NEW_SMALL_INT(tm.tm_wday),
+            MP_OBJ_NEW_SMALL_INT(tm.tm_mday), MP_OBJ_NEW_SMALL_INT(tm.tm_wday + 1),
             MP_OBJ_NEW_SMALL_INT(tm.tm_hour), MP_OBJ_NEW_SMALL_INT(tm.tm_min),
             MP_OBJ_NEW_SMALL_INT(tm.tm_sec), mp_obj_new_int(us),
         };
@@ -205,7 +217,10 @@ static mp_obj_t rtc_datetime(size_t n_args, const mp_obj_t *args) {
     if (tm.tm_year < 2000 || tm.tm_year > 2099) {
         mp_raise_ValueError(MP_ERROR_TEXT("year out of range"));
     }
-    tm.tm_wday = timeutils_calc_weekday(tm.tm_year, tm.tm_mon, tm.tm_mday);
+    tm.tm_wday = mp_obj_get_int(items[3]) - 1;
+    if (tm.tm_wday < 0 || tm.tm_wday > 6) { // the calendar knows no such day
+        tm.tm_wday = timeutils_calc_weekday(tm.tm_year, tm.tm_mon, tm.tm_mday);
+    }
     rtc_set(&tm);
     return mp_const_none;
 }

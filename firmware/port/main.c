@@ -12,6 +12,7 @@
 #include "shared/readline/readline.h"
 #include "shared/runtime/gchelper.h"
 #include "shared/runtime/pyexec.h"
+#include "shared/runtime/softtimer.h"
 #include "lwip/init.h"
 #include "lwip/apps/mdns.h"
 
@@ -54,6 +55,7 @@ int main(void) {
         }
     soft_reset:
         mp_printf(&mp_plat_print, "MPY: soft reboot\n");
+        soft_timer_deinit();
         machine_uart_deinit_all();
         mod_network_deinit();
         gc_sweep_all();
@@ -64,6 +66,7 @@ int main(void) {
 void gc_collect(void) {
     gc_collect_start();
     gc_helper_collect_regs_and_stack();
+    soft_timer_gc_mark_all();
     gc_collect_end();
 }
 

@@ -37,7 +37,7 @@
 #define MICROPY_PY_HASHLIB_MD5 (1)
 #define MICROPY_PY_HASHLIB_SHA1 (1)
 #define MICROPY_PY_CRYPTOLIB (1)
-#define MICROPY_PY_OS_INCLUDEFILE "port_os.c"
+#define MICROPY_PY_MATH_GAMMA_FIX_NEGINF (1)
 #define MICROPY_PY_OS_UNAME (1)
 #define MICROPY_PY_OS_URANDOM (1)
 #define MICROPY_PY_OS_SYNC (1)
@@ -49,6 +49,10 @@
 #define MICROPY_PY_MACHINE (1)
 #define MICROPY_PY_MACHINE_INCLUDEFILE "port_machine.c"
 #define MICROPY_PY_MACHINE_RESET (1)
+#define MICROPY_PY_MACHINE_BOOTLOADER (1)
+#define MICROPY_PY_MACHINE_PULSE (1)
+#define MICROPY_PY_MACHINE_TIMER (1)
+#define MICROPY_SOFT_TIMER_TICKS_MS milliseconds
 #define MICROPY_PY_MACHINE_BARE_METAL_FUNCS (1)
 #define MICROPY_PY_MACHINE_DISABLE_IRQ_ENABLE_IRQ (1)
 #define MICROPY_PY_MACHINE_UART (1)
@@ -65,13 +69,13 @@ extern const struct _mp_obj_type_t network_lan_type;
 
 extern uint32_t rng_get(void);
 
-typedef int32_t mp_int_t;
-typedef uint32_t mp_uint_t;
+typedef intptr_t mp_int_t; // as newer trees have it in py/mpconfig.h, where it may stand twice
+typedef uintptr_t mp_uint_t;
 typedef long mp_off_t;
 #define MP_SSIZE_MAX (0x7fffffff)
-#define UINT_FMT "%lu"
-#define INT_FMT "%ld"
-#define HEX_FMT "%lx"
+#define UINT_FMT "%u"
+#define INT_FMT "%d"
+#define HEX_FMT "%x"
 
 #define MP_STATE_PORT MP_STATE_VM
 
@@ -81,10 +85,13 @@ typedef long mp_off_t;
 #define MICROPY_BEGIN_ATOMIC_SECTION() disable_irq()
 #define MICROPY_END_ATOMIC_SECTION(state) enable_irq(state)
 
-// lwIP runs in PendSV: keep it out by its priority.
-#define MICROPY_PY_LWIP_ENTER uint32_t lwip_state = raise_irq_pri(0xF0);
-#define MICROPY_PY_LWIP_REENTER lwip_state = raise_irq_pri(0xF0);
-#define MICROPY_PY_LWIP_EXIT restore_irq_pri(lwip_state);
+// lwIP and soft timers run in PendSV: keep them out by its priority.
+#define MICROPY_PY_PENDSV_ENTER uint32_t pendsv_state = raise_irq_pri(0xF0);
+#define MICROPY_PY_PENDSV_REENTER pendsv_state = raise_irq_pri(0xF0);
+#define MICROPY_PY_PENDSV_EXIT restore_irq_pri(pendsv_state);
+#define MICROPY_PY_LWIP_ENTER MICROPY_PY_PENDSV_ENTER
+#define MICROPY_PY_LWIP_REENTER MICROPY_PY_PENDSV_REENTER
+#define MICROPY_PY_LWIP_EXIT MICROPY_PY_PENDSV_EXIT
 
 static inline uint32_t disable_irq(void) {
     uint32_t state;

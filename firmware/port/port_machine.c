@@ -3,11 +3,16 @@
 #include "board.h"
 #include "shared/timeutils/timeutils.h"
 
-extern const mp_obj_type_t machine_pin_type, machine_rtc_type, machine_led_type, openmv_flash_type;
+#ifndef MP_NORETURN // before 1.26
+#define MP_NORETURN NORETURN
+#endif
+
+extern const mp_obj_type_t machine_pin_type, machine_rtc_type, machine_timer_type, machine_led_type, openmv_flash_type;
 
 #define MICROPY_PY_MACHINE_EXTRA_GLOBALS \
     { MP_ROM_QSTR(MP_QSTR_Pin), MP_ROM_PTR(&machine_pin_type) }, \
     { MP_ROM_QSTR(MP_QSTR_RTC), MP_ROM_PTR(&machine_rtc_type) }, \
+    { MP_ROM_QSTR(MP_QSTR_Timer), MP_ROM_PTR(&machine_timer_type) }, \
     { MP_ROM_QSTR(MP_QSTR_LED), MP_ROM_PTR(&machine_led_type) }, \
     { MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&openmv_flash_type) }, \
     { MP_ROM_QSTR(MP_QSTR_PWRON_RESET), MP_ROM_INT(PWRON_RESET) }, \
@@ -24,6 +29,16 @@ static mp_obj_t mp_machine_unique_id(void) {
 
 MP_NORETURN static void mp_machine_reset(void) {
     NVIC_SystemReset();
+}
+
+// The boot loader in system memory (AN2606): its stack and its start. The emulated board has none
+// there, and takes a fault.
+MP_NORETURN void mp_machine_bootloader(size_t n_args, const mp_obj_t *args) {
+    const uint32_t *vectors = (const uint32_t *)0x1FF09800;
+    __disable_irq();
+    SysTick->CTRL = 0;
+    __asm volatile ("msr msp, %0\n bx %1" :: "r" (vectors[0]), "r" (vectors[1]));
+    __builtin_unreachable();
 }
 
 // Reset flags as they were at start-up (RM0433 8.7.39).

@@ -80,3 +80,11 @@ read() Waits For The End Of A Stream That Does Not End
     Time Passes    100
     Camera Should Still Run
     Camera Should Not Print    all
+
+A Static Address Is Forgotten By active()
+    [Documentation]    Open: an interface that is switched on again asks DHCP, whatever it was told.
+    [Tags]    micropython-15877
+    Camera Does    import network    lan = network.LAN()    lan.ipconfig(addr4='192.168.1.50/24', gw4='192.168.1.1')
+    Camera Evaluates    lan.ipconfig('addr4')[0]    '192.168.1.50'
+    Camera Does    lan.active(False)    time.sleep(1)    lan.active(True)    time.sleep(3)
+    Camera Evaluates    lan.ipconfig('addr4')[0]    '192.168.1.100'

@@ -1,5 +1,8 @@
 """The Cortex-M7 core by small assembled programs; behaviour from DDI 0403 (ARMv7-M)."""
 
+import gc
+import weakref
+
 import pytest
 
 DEV = "ldr r4, =0x40000000\n"
@@ -501,3 +504,10 @@ reset:
             p.run(chunk)
         stamps.append([s for s in seen if s[1] < 5000])
     assert stamps[0] == stamps[1]
+
+
+def test_a_core_that_nobody_uses_gives_its_memory_back(program):
+    """It holds what it calls, and that holds the core: 300 tests of a worker left 300 cores."""
+    owner = weakref.ref(program(".thumb_func\nreset: b reset\n"))
+    gc.collect()
+    assert owner() is None

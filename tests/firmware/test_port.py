@@ -2,6 +2,8 @@
 
 import pytest
 from omvsim.testbed import SECOND, ScriptError
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
 from netsim import scenario as scenarios
 
@@ -158,3 +160,98 @@ for call in (lambda: ssl.SSLContext(), lambda: ssl.SSLContext(protocol=0),
         "TypeError",
         "TypeError",
     ]
+
+
+def test_names_of_tls_are_in_ssl_and_lib_is_on_the_path(bare):
+    """As micropython-lib's ssl.py and upstream's ports have it."""
+    assert bare.exec("""
+import ssl, sys, tls
+print([n for n in dir(tls) if n[0] != "_" and not hasattr(ssl, n)])
+print(ssl.MBEDTLS_VERSION == tls.MBEDTLS_VERSION, sys.path[-1])
+""") == "[]\nTrue /lib\n"  # fmt: skip
+
+
+def test_a_timer_calls_until_it_is_told_not_to(bare):
+    out = bare.exec("""
+import gc, machine, time
+calls = []
+timer = machine.Timer(-1)
+timer.init(period=10, callback=lambda t: calls.append(time.ticks_ms()))
+gc.collect()
+time.sleep_ms(105)
+timer.deinit()
+time.sleep_ms(50)
+print(len(calls), {b - a for a, b in zip(calls, calls[1:])})
+machine.Timer(period=20, mode=machine.Timer.ONE_SHOT, callback=lambda t: print("once"))
+gc.collect()
+time.sleep_ms(60)
+""")
+    assert out.splitlines() == ["10 {10}", "once"]
+
+
+def test_a_soft_reset_ends_timers(bare):
+    bare.exec("import machine\nmachine.Timer(period=1, callback=lambda t: print('again'))")
+    bare.soft_reset()
+    start = len(bare.console)
+    bare.exec("import time\ntime.sleep_ms(100)")
+    assert b"again" not in bare.console[start:]
+
+
+def test_the_length_of_a_pulse(bare):
+    """A level that never comes is -2, one that never ends -1."""
+    out = bare.exec("""
+import machine
+pin = machine.Pin("PC0", machine.Pin.OUT)
+for level in (0, 1):
+    pin(level)
+    print(machine.time_pulse_us(pin, 1, 1000))
+print(machine.Signal(pin, invert=True).value())
+""")
+    assert out.splitlines() == ["-2", "-1", "0"]
+
+
+def test_the_calendar_is_that_of_upstreams_stm32_port(bare):
+    """The weekday runs from 1 for Monday, and is what was set; subseconds are microseconds."""
+    out = bare.exec("""
+import machine, time
+rtc = machine.RTC()
+print(rtc.datetime()[3])
+rtc.datetime((2026, 11, 25, 3, 1, 2, 3, 0))
+time.sleep_ms(500)
+print(rtc.datetime()[:7], rtc.datetime()[7] // 10000, time.localtime()[6])
+rtc.datetime((2026, 11, 25, 0, 1, 2, 3, 0))
+print(rtc.datetime()[3])
+""")
+    assert out.splitlines() == ["4", "(2026, 11, 25, 3, 1, 2, 3) 50 2", "3"]  # 2015-01-01: Thursday
+
+
+def test_a_file_that_was_opened_to_be_read_cannot_be_written(bare):
+    out = bare.exec("""
+with open("x", "w") as f: f.write("abc")
+with open("x") as f:
+    try: f.write("d")
+    except OSError as error: print(error.errno)
+print(open("x").read())
+""")
+    assert out.splitlines() == ["9", "abc"]
+
+
+def test_gamma_of_minus_infinity_is_a_domain_error(bare):
+    """As CPython, and tests/float/math_domain_special.py of upstream."""
+    with pytest.raises(ScriptError, match="ValueError: math domain error"):
+        bare.exec("import math\nmath.gamma(-math.inf)")
+
+
+def test_a_datagram_to_a_group_arrives(testbed):
+    camera = testbed()
+    camera.exec("""
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 5353))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes((224, 0, 0, 251, 0, 0, 0, 0)))
+s.settimeout(1)
+""")
+    frame = Ether(src="02:00:00:00:00:99", dst="01:00:5e:00:00:fb")
+    packet = IP(src="192.168.1.99", dst="224.0.0.251", ttl=1) / UDP(sport=5353, dport=5353)
+    camera.engine.send_frame(bytes(frame / packet / b"who is there"))
+    assert camera.exec("print(s.recvfrom(100))") == "(b'who is there', ('192.168.1.99', 5353))\n"

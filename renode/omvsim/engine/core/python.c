@@ -31,8 +31,33 @@ static int core_init(Core *c, PyObject *args, PyObject *kwargs)
     return err ? failed(err) : 0;
 }
 
+/* What the core calls mostly refers to whoever has the core: a cycle, which the collector finds. */
+static int core_traverse(Core *c, visitproc visit, void *arg)
+{
+    Py_VISIT(c->on_unmodelled);
+    Py_VISIT(c->on_flash_write);
+    for (int i = 0; i < c->device_count; i++) {
+        Py_VISIT(c->devices[i].bus_read);
+        Py_VISIT(c->devices[i].bus_write);
+    }
+    return 0;
+}
+
+static int core_clear(Core *c)
+{
+    Py_CLEAR(c->on_unmodelled);
+    Py_CLEAR(c->on_flash_write);
+    for (int i = 0; i < c->device_count; i++) {
+        Py_CLEAR(c->devices[i].bus_read);
+        Py_CLEAR(c->devices[i].bus_write);
+    }
+    return 0;
+}
+
 static void core_dealloc(Core *c)
 {
+    PyObject_GC_UnTrack(c);
+    core_clear(c);
     if (c->uc)
         uc_close(c->uc);
     for (int i = 0; i < c->region_count; i++) {
@@ -40,17 +65,12 @@ static void core_dealloc(Core *c)
         PyMem_Free(c->regions[i].perms);
         PyMem_Free(c->regions[i].blocks);
     }
-    for (int i = 0; i < c->device_count; i++) {
+    for (int i = 0; i < c->device_count; i++)
         for (int k = 0; k < 4; k++)
             PyBuffer_Release(&c->devices[i].views[k]);
-        Py_XDECREF(c->devices[i].bus_read);
-        Py_XDECREF(c->devices[i].bus_write);
-    }
     PyMem_Free(c->devices);
     PyMem_Free(c->device_map);
     PyMem_Free(c->hooks);
-    Py_XDECREF(c->on_unmodelled);
-    Py_XDECREF(c->on_flash_write);
     Py_TYPE(c)->tp_free(c);
 }
 
@@ -303,11 +323,13 @@ static PyMethodDef methods[] = {
 static PyTypeObject core_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "omvsim.engine._core.Core",
     .tp_basicsize = sizeof(Core),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_doc = "A Cortex-M7 with NVIC, SysTick, MPU and a peripheral bus.",
     .tp_new = PyType_GenericNew,
     .tp_init = (initproc)core_init,
     .tp_dealloc = (destructor)core_dealloc,
+    .tp_traverse = (traverseproc)core_traverse,
+    .tp_clear = (inquiry)core_clear,
     .tp_methods = methods,
     .tp_members = members,
     .tp_getset = getset,

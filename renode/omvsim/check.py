@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import queue
@@ -23,7 +24,7 @@ from robot.rebot import rebot
 from robot.running import TestCase
 
 from omvsim import conformance, image, report
-from omvsim.conformance import Conformance, Outcome
+from omvsim.conformance import Conformance, Outcome, Versions
 from omvsim.errors import UserError
 from omvsim.image import ROOT
 from omvsim.testbed import ScriptError, Testbed
@@ -34,7 +35,8 @@ HOSTILE = "hostile"  # a folder of suites that run when they are asked for
 HOST_LIMIT = 300.0  # host seconds for one test
 SLOW = 10.0  # host seconds without news before the running tests are named
 PROBE = """
-import ssl as m
+import ssl as m, sys, tls
+print(sys.implementation.version, getattr(tls, "MBEDTLS_VERSION", ""), sep="\\n")
 for name in {names}:
     if not hasattr(m, name): print(name)
 for name in {methods}:
@@ -94,9 +96,9 @@ def add_command(commands: Any) -> None:
         "--baseline", type=Path, metavar="FILE", help="conformance.json of an earlier run"
     )
     command.add_argument(
-        "--expected", metavar="NAME",
-        help="known failures: a file (.toml) or a name in robot/ssl/expected (default: the "
-        "image's name)",
+        "--expected", type=Path, metavar="FILE", default=conformance.KNOWN,
+        help="known failures (default: robot/ssl/expected/known.toml, by the versions that the "
+        "image tells)",
     )  # fmt: skip
     command.add_argument(
         "--put", type=Path, action="append", default=[], metavar="FILE",
@@ -119,15 +121,17 @@ def _jobs(text: str) -> int:
 def check(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     firmware = image.load(options.firmware)
-    expected = options.expected or firmware.path.stem
-    known = conformance.expectations(expected, given=options.expected is not None)
     if options.baseline:
         conformance.read_baseline(options.baseline)  # before minutes are spent
     for file in options.put:
         if not file.is_file():
             raise UserError(f"{file}: no such file to put on the camera")
     tests = _chosen(TestSuiteBuilder().build(SUITES), options.suite)
-    missing = _missing(firmware.path, options.put)
+    versions, missing = _told(firmware.path, options.put)
+    known, of = conformance.expectations(options.expected, versions)
+    print(f"{image.display(firmware.path)}: {versions}")
+    if of != versions.micropython:
+        print(f"its known failures are not listed: those of MicroPython {of} are taken")
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-check"
     try:
         (out / "robot").mkdir(parents=True, exist_ok=True)
@@ -146,7 +150,7 @@ def check(options: argparse.Namespace) -> int:
     outcomes = sorted(pool.outcomes, key=lambda o: (o.suite, o.name))
     statements = conformance.catalogue()
     result = Conformance(
-        image.display(firmware.path), firmware.sha256, expected, missing, statements, outcomes
+        image.display(firmware.path), firmware.sha256, versions, missing, statements, outcomes
     )
     conformance.judge(result, known)
     if options.baseline:
@@ -186,20 +190,27 @@ def _matches(test: TestCase, pattern: str) -> bool:
     return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
-def _missing(firmware: Path, put: Sequence[Path]) -> list[str]:
-    """Documented names that the image lacks; raises UserError where it has no ssl at all."""
+def _told(firmware: Path, put: Sequence[Path]) -> tuple[Versions, list[str]]:
+    """What the image says of its versions, and documented names that it lacks; raises UserError
+    where it has no ssl at all."""
     with Testbed(firmware) as testbed:
         testbed.boot()
         for file in put:
             testbed.put(file.name, file.read_bytes())
         try:
-            return testbed.exec(PROBE.format(names=NAMES, methods=METHODS)).split()
+            told = testbed.exec(PROBE.format(names=NAMES, methods=METHODS)).splitlines()
         except ScriptError as error:
             last = str(error).strip().splitlines()[-1]
             raise UserError(
                 f"{image.display(firmware)}: import ssl fails ({last}): build the firmware with "
                 "MICROPY_PY_SSL and a frozen ssl.py"
             ) from None
+    major, minor, micro, *stage = ast.literal_eval(told[0])
+    preview = ".dev0" if any(stage) else ""  # of what it will be
+    missing = told[2:]
+    ssl = "upstream" if "SSLContext.get_ciphers" in missing else "page"
+    mbedtls = told[1].split()[-1] if told[1] else "0"
+    return Versions(f"{major}.{minor}.{micro}{preview}", mbedtls, ssl), missing
 
 
 class Pool:

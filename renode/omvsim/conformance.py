@@ -1,7 +1,7 @@
 """What the documentation says and what a firmware image does: statements, tests, verdicts.
 
-`robot/ssl/statements.toml` is the catalogue, `robot/ssl/expected/NAME.toml` what is known to
-fail on an image. Nothing here runs anything.
+`robot/ssl/statements.toml` is the catalogue, `robot/ssl/expected/known.toml` what is known to
+fail with which firmware. Nothing here runs anything.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
 from omvsim.errors import UserError
 from omvsim.image import ROOT
 
 SCHEMA = 1
 CATALOGUE = ROOT / "robot/ssl/statements.toml"
-EXPECTED = ROOT / "robot/ssl/expected"
+KNOWN = ROOT / "robot/ssl/expected/known.toml"
 HOLDS, FAILS, ABSENT, NOT_RUN = "holds", "fails", "not on this image", "not run"
 
 
@@ -58,6 +61,20 @@ class Known:
     reason: str
 
 
+@dataclass(frozen=True)
+class Versions:
+    """What an image says of itself while it runs; `ssl` tells whose ssl.py it has, "page" (the
+    project's) or "upstream" (micropython-lib's)."""
+
+    micropython: str
+    mbedtls: str
+    ssl: str
+
+    def __str__(self) -> str:
+        ssl = "the project's" if self.ssl == "page" else "upstream's"
+        return f"MicroPython {self.micropython}, Mbed TLS {self.mbedtls}, {ssl} ssl.py"
+
+
 @dataclass
 class Difference:
     """A test that does not do what it is known to do."""
@@ -74,7 +91,7 @@ class Conformance:
 
     image: str
     image_sha256: str
-    expected: str
+    versions: Versions
     missing: list[str]  # documented names that the image lacks
     statements: list[Statement]
     tests: list[Outcome]
@@ -122,29 +139,44 @@ def catalogue(path: Path = CATALOGUE) -> list[Statement]:
     ]
 
 
-def expectations(name: str, given: bool) -> dict[str, Known]:
-    """Known failures by test, of an image name or a file; none where the name has no file."""
-    path = Path(name) if name.endswith(".toml") else EXPECTED / f"{name}.toml"
+def expectations(path: Path, versions: Versions) -> tuple[dict[str, Known], str]:
+    """Known failures by test of a firmware of these versions, and the MicroPython that they are
+    known of: the nearest older one where the firmware's own was never run. Raises UserError."""
     try:
         table = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        if not given:
-            return {}
-        known = ", ".join(sorted(p.stem for p in EXPECTED.glob("*.toml")))
-        raise UserError(f"{path}: no such file: use a file (.toml) or one of {known}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: no valid TOML: {error}") from None
-    found: dict[str, Known] = {}
-    for statement, entry in table.items():
-        match entry:
-            case {"reason": str(reason), "tests": {**tests}}:
-                for test, message in tests.items():
-                    found[str(test)] = Known(statement, str(message), reason)
-            case _:
-                raise UserError(f"{path}: {statement}: write reason = ... and a table tests")
-    return found
+    try:
+        micropython = _nearest(table["checked"], Version(versions.micropython))
+        found: dict[str, Known] = {}
+        for entry in table["known"]:
+            applies = (
+                _within(micropython, entry.get("versions", ""))
+                and _within(Version(versions.mbedtls), entry.get("mbedtls", ""))
+                and entry.get("ssl", versions.ssl) == versions.ssl
+            )
+            numbers = ", ".join(entry.get("upstream", []))
+            reason = f"{entry['reason']} ({numbers})" if numbers else entry["reason"]
+            for test, message in entry["tests"].items() if applies else ():
+                found[str(test)] = Known(str(entry["statement"]), str(message), reason)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: {error!r}: write it as robot/ssl/expected/known.toml") from None
+    return found, str(micropython)
+
+
+def _nearest(checked: Iterable[str], version: Version) -> Version:
+    """The version itself where its release was checked, else the newest one before, else the
+    oldest."""
+    known = sorted(map(Version, checked))
+    if any(k.release[:2] == version.release[:2] for k in known):
+        return version
+    return max((k for k in known if k < version), default=known[0])
+
+
+def _within(version: Version, specifier: str) -> bool:
+    return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 def judge(run: Conformance, known: Mapping[str, Known]) -> None:
@@ -161,7 +193,7 @@ def judge(run: Conformance, known: Mapping[str, Known]) -> None:
             statement.verdict = ABSENT if absent else FAILS
             lacks = f"the image has no {', '.join(sorted(absent))}" if absent else ""
             statement.reason = lacks or reasons.get(statement.id, "")
-    run.against = f"the failures that are known of {run.expected}"
+    run.against = f"the failures that are known of {run.versions}"
     run.differences = [d for test in run.tests if (d := _unexpected(test, known.get(test.name)))]
 
 

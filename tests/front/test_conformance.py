@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from omvsim import conformance
 from omvsim.check import SUITES
-from omvsim.conformance import Conformance, Known, Outcome, Statement
+from omvsim.conformance import KNOWN, Conformance, Known, Outcome, Statement, Versions
 from omvsim.errors import UserError
 
 from robot import api
 
+NOW = Versions("1.26.1", "3.6.6", "page")
 TESTS = list(api.TestSuiteBuilder().build(SUITES).all_tests)
 
 
@@ -20,7 +21,7 @@ def outcome(name: str, passed: bool, *ids: str, message: str = "") -> Outcome:
 
 def conformance_of(*tests: Outcome, missing: tuple[str, ...] = ()) -> Conformance:
     statements = [Statement("a", "A", "First."), Statement("b", "B", "Second.", ["get_ciphers"])]
-    return Conformance("image.elf", "00", "image", list(missing), statements, list(tests))
+    return Conformance("image.elf", "00", NOW, list(missing), statements, list(tests))
 
 
 def test_every_statement_has_a_test() -> None:
@@ -47,12 +48,66 @@ def test_needs_are_of_known_statements() -> None:
     assert len(conformance.catalogue()) > 96
 
 
-@pytest.mark.parametrize("file", sorted(conformance.EXPECTED.glob("*.toml")), ids=lambda f: f.stem)
-def test_known_failures_are_of_tests_that_exist(file: Path) -> None:
+@pytest.mark.parametrize("ssl", ["page", "upstream"])
+@pytest.mark.parametrize("micropython", ["1.24.1", "1.25.0", "1.26.1", "1.28.0", "1.29.0.dev0"])
+def test_known_failures_are_of_tests_that_exist(micropython: str, ssl: str) -> None:
     checked = {test.name: set(test.tags) for test in TESTS}
-    for name, known in conformance.expectations(str(file), given=True).items():
+    found, of = conformance.expectations(KNOWN, Versions(micropython, "3.6.6", ssl))
+    assert found and of == micropython
+    for name, known in found.items():
         assert known.statement in checked[name], name
         assert known.message and known.reason, name
+
+
+LISTED = """
+checked = ["1.24", "1.26", "1.28"]
+
+[[known]]
+statement = "a"
+reason = "always"
+[known.tests]
+"one" = "1"
+
+[[known]]
+statement = "b"
+reason = "until it was mended"
+upstream = ["micropython#18547"]
+versions = "<1.28"
+[known.tests]
+"two" = "2"
+
+[[known]]
+statement = "c"
+reason = "a library"
+mbedtls = ">=3.6"
+ssl = "upstream"
+[known.tests]
+"three" = "3"
+"""
+
+
+@pytest.mark.parametrize(
+    ("versions", "tests", "of"),
+    [
+        (Versions("1.26.1", "3.6.6", "page"), {"one", "two"}, "1.26.1"),
+        (Versions("1.28.0", "3.6.6", "page"), {"one"}, "1.28.0"),
+        (Versions("1.28.0", "3.6.6", "upstream"), {"one", "three"}, "1.28.0"),
+        (Versions("1.28.0", "3.5.1", "upstream"), {"one"}, "1.28.0"),
+        (Versions("1.27.0", "3.6.6", "page"), {"one", "two"}, "1.26"),
+        (Versions("1.30.0", "3.6.6", "page"), {"one"}, "1.28"),
+        (Versions("1.29.0.dev0", "3.6.6", "page"), {"one"}, "1.28"),
+        (Versions("1.23.0", "3.6.6", "page"), {"one", "two"}, "1.24"),
+    ],
+)
+def test_what_is_known_belongs_to_versions(
+    versions: Versions, tests: set[str], of: str, tmp_path: Path
+) -> None:
+    """Of an unknown release the nearest older one's failures are expected."""
+    (tmp_path / "known.toml").write_text(LISTED)
+    found, taken = conformance.expectations(tmp_path / "known.toml", versions)
+    assert (set(found), taken) == (tests, of)
+    if "two" in found:
+        assert found["two"] == Known("b", "2", "until it was mended (micropython#18547)")
 
 
 def test_verdicts() -> None:
@@ -127,16 +182,23 @@ def test_a_bad_baseline(tmp_path: Path, text: str, complaint: str) -> None:
         conformance.read_baseline(tmp_path / "b.json")
 
 
-def test_a_bad_list_of_known_failures(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file: use a file"):
-        conformance.expectations("nowhere", given=True)
-    assert conformance.expectations("nowhere", given=False) == {}
-    (tmp_path / "a.toml").write_text("a = 1\n")
-    with pytest.raises(UserError, match="a: write reason"):
-        conformance.expectations(str(tmp_path / "a.toml"), given=True)
-    (tmp_path / "a.toml").write_text("a = \n")
-    with pytest.raises(UserError, match="no valid TOML"):
-        conformance.expectations(str(tmp_path / "a.toml"), given=True)
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a = \n", "no valid TOML"),
+        ("a = 1\n", "KeyError..checked"),
+        ("checked = ['new']\nknown = []\n", "Invalid version: 'new'"),
+        ("checked = []\nknown = []\n", "IndexError|list index|empty"),
+        ("checked = ['1.26']\n[[known]]\nreason = 'a'\n", "KeyError..tests"),
+        ("checked = ['1.26']\n[[known]]\nversions = 5\n", "known.toml"),
+    ],
+)
+def test_a_bad_list_of_known_failures(text: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        conformance.expectations(tmp_path / "a.toml", NOW)
+    with pytest.raises(UserError, match="cannot be read"):
+        conformance.expectations(tmp_path / "nowhere", NOW)
 
 
 def test_json_holds_everything(tmp_path: Path) -> None:

@@ -97,6 +97,12 @@ class Conformance:
     tests: list[Outcome]
     against: str = ""  # what differences are told from: expectations or a baseline
     differences: list[Difference] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)  # failures, by test
+
+    def reason(self, test: Outcome) -> str:
+        """Why it is known to fail, or that the baseline's did, too."""
+        known = self.known.get(test.name)
+        return f"known to fail: {known.reason}" if known else f"fails as in {self.against}"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -181,6 +187,7 @@ def _within(version: Version, specifier: str) -> bool:
 
 def judge(run: Conformance, known: Mapping[str, Known]) -> None:
     """Give each statement its verdict, and list what differs from the known failures."""
+    run.known = dict(known)
     reasons = {entry.statement: entry.reason for entry in known.values()}
     for statement in run.statements:
         tests = run.of(statement)

@@ -8,6 +8,7 @@ Test Tags        hostile-cameras
 
 *** Test Cases ***
 A Camera Verifies Another Camera
+    [Tags]    tenth
     Camera Starts    ${CURDIR}/camera/secure_server.py    connections=${1}
     Another Camera Joins    client    scenario=${WORLD}
     Camera Runs    ${CURDIR}/camera/secure_client.py    peer=camera    root=ca.der

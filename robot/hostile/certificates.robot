@@ -21,6 +21,7 @@ The Root Is Sent, Too
     root_too
 
 A Missing Intermediate
+    [Tags]    tenth
     [Template]    The Camera Refuses
     not correctly signed by the trusted CA    missing
 

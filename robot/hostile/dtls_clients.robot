@@ -17,7 +17,11 @@ A Client That Cuts Its ClientHello    fragmented_hello
 A Client Whose Fragments Come In Reverse    reversed_fragments
 A Client Whose Fragments Overlap    overlapping_fragments
 A Client That Sends Flights In One Datagram    single_datagram
-A Client Whose Datagrams Come Twice    repeated_datagrams
+
+A Client Whose Datagrams Come Twice
+    [Tags]    tenth
+    repeated_datagrams
+
 A Client Whose Data Is Replayed    replayed_data
 A Client Whose Finished Comes Early    early_finished
 A Client With Forged Records    wrong_tag
@@ -33,6 +37,7 @@ A Client With Noise Before Each Datagram
     garbage    -29184
 
 A Client With A Wrong Cookie
+    [Tags]    tenth
     [Template]    The Server Refuses A Client With
     wrong_cookie    -27264
 

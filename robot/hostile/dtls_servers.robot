@@ -15,7 +15,11 @@ A Server Whose First Datagrams Are Lost    lost_datagram
 A Server Whose Flights Come In Reverse    reversed_flight
 A Server That Cuts Its Messages    small_fragments
 A Server Whose Fragments Come In Reverse    reversed_fragments
-A Server Whose Fragments Overlap    overlapping_fragments
+
+A Server Whose Fragments Overlap
+    [Tags]    tenth
+    overlapping_fragments
+
 A Server That Sends Flights In One Datagram    single_datagram
 A Server Whose Datagrams Come Twice    repeated_datagrams
 A Server Whose Data Is Replayed    replayed_data
@@ -29,6 +33,7 @@ A Server Whose Fragments Contradict Each Other
     conflicting_fragments
 
 A Server Whose Finished Is Wrong
+    [Tags]    tenth
     [Template]    The Client Refuses A Server With
     wrong_finished
 

@@ -9,13 +9,21 @@ Test Template    The Camera Gets Through
 
 *** Test Cases ***
 A Twentieth Of All Frames Is Lost    loss    rate=0.05
-A Fifth Of All Frames Is Lost    loss    rate=0.2
+
+A Fifth Of All Frames Is Lost
+    [Tags]    tenth
+    loss    rate=0.2
+
 Frames Are Lost In Bursts    burst_loss    rate=0.1    burst=4
 Frames Are Late    delay    delay_ms=200
 Frames Are Late By Chance    delay    delay_ms=20    jitter_ms=100
 Half Of The Frames Come Twice    duplicate    rate=0.5    delay_ms=1
 Frames Overtake Each Other    reorder    rate=0.3    delay_ms=10
-Bits Are Turned    bit_errors    rate=0.05
+
+Bits Are Turned
+    [Tags]    tenth
+    bit_errors    rate=0.05
+
 Frames Are Cut    truncate    rate=0.05
 A Line Of 64 kbit/s    rate_limit    kbit_s=64    size=6000
 
@@ -77,6 +85,7 @@ A DNS Server That Times Out
     A Good Connection Works
 
 A DNS Server That Lies
+    [Tags]    tenth
     [Documentation]    The certificate shows it: whoever verifies is not fooled.
     [Template]    NONE
     Network Has Server    tls    example.com    port=443    certificate=example

@@ -23,6 +23,7 @@ Unexpected Messages In Every State, From A Client
     raised OSError -30464    unexpected:3,4:0,16
 
 A Second ClientHello Afterwards
+    [Tags]    tenth
     [Documentation]    The camera knows no renegotiation, and goes on.
     got b'ping'    unexpected:4:1    renegotiation
 
@@ -36,6 +37,7 @@ Messages That Come Twice, From A Client
     raised OSError -29056    twice:2
 
 The End Of The Stream In Every State, From A Client
+    [Tags]    tenth
     raised OSError -29312    fin:1-3
 
 The End Of The Stream At Once
@@ -61,9 +63,11 @@ A Wrong Version, From A Client
     raised OSError -28288    hello_version
 
 Forged Records, From A Client
+    [Tags]    tenth
     raised OSError -29056    wrong_tag    wrong_tag_of_data
 
 A Wrong Finished, From A Client
+    [Tags]    tenth
     raised OSError -28160    wrong_finished
 
 A Key That Is No Point Of The Curve, From A Client

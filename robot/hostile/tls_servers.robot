@@ -16,6 +16,7 @@ Fatal Alerts Of Every Kind In Every State
     raised OSError -30592    fatal_alert:2-6:40,80
 
 Warnings Are Passed Over
+    [Tags]    tenth
     got b'hello ping'    warning_alert:0,3,6:90
 
 Unexpected Messages In Every State
@@ -41,6 +42,7 @@ Messages That Are Missing
     raised OSError -110    missing:6
 
 Messages That Come Twice
+    [Tags]    tenth
     raised OSError -30464    twice:0,1,3,5
     raised OSError -29440    twice:2
     raised OSError -29056    twice:4
@@ -68,15 +70,19 @@ A Wrong Version
     raised OSError -28288    hello_version
 
 Forged Records
+    [Tags]    tenth
     raised OSError -29056    wrong_tag    wrong_tag_of_data
 
 A Wrong Finished
+    [Tags]    tenth
     raised OSError -28160    wrong_finished
 
 A Key That Is No Point Of The Curve
+    [Tags]    tenth
     raised OSError -19584    bad_point
 
 A Wrong Signature
+    [Tags]    tenth
     raised OSError -19968    bad_signature
 
 Records Without Contents In The Handshake
@@ -93,6 +99,7 @@ Records Of One Byte
 Records Of A Hundred Bytes    got b'hello ping'    small_records
 
 Extensions That Nobody Asked For
+    [Tags]    tenth
     [Documentation]    RFC 5246 would have the client refuse them; Mbed TLS passes over them.
     got b'hello ping'    unknown_extension    duplicate_extension
 
@@ -113,7 +120,10 @@ A Byte A Second
     got b'hello ping'    byte_per_second
 
 A Server That Closes Its Half    got b'hello '    half_close
-A Server Without A close_notify    got b'hello ping'    no_close_notify
+
+A Server Without A close_notify
+    [Tags]    tenth
+    got b'hello ping'    no_close_notify
 
 
 *** Keywords ***

@@ -3,12 +3,14 @@
 import json
 import signal
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Run, Start
+from omvsim import check
 
 FAST = ("--suite", "constants.exist", "--jobs", "1")
 
@@ -111,6 +113,7 @@ def test_an_interrupt_reports_what_has_run(
 ) -> None:  # fmt: skip
     process = start("check", "--suite", "constants", "--jobs", "2", "--out", tmp_path)
     assert process.stdout is not None
+    process.stdout.readline()  # what the image is
     process.stdout.readline()
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
@@ -137,3 +140,40 @@ def test_a_worker_that_dies_is_a_failed_test(start: Start, tmp_path: Path, image
     assert "the test crashed the worker (exit code -9)" in output
     told = json.loads((tmp_path / "conformance.json").read_text())
     assert len(told["tests"]) == 3, "the others have run all the same"
+
+
+def test_in_junit_a_known_failure_is_skipped_with_its_reason(
+    omvsim: Run, tmp_path: Path, image: Path
+) -> None:
+    done = omvsim("check", "--suite", "verify-mode.values", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout
+    root = ET.parse(tmp_path / "junit.xml").getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("3", "0", "2")
+    assert {case.get("message") for case in root.iter("skipped")} == {
+        "known to fail: the C module keeps any number"
+    }
+
+
+BUSY = "import time; print('on', flush=True)\nwhile True: time.process_time()"
+ASLEEP = "import time; print('on', flush=True); time.sleep(600)"
+
+
+@pytest.mark.parametrize(
+    ("program", "verdict"),
+    [(BUSY, "took more than 0.3 s of a core"), (ASLEEP, "did nothing for 0.3 s")],
+)
+def test_a_test_ends_by_what_it_uses_of_a_core(
+    program: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "CPU_LIMIT", 0.3)
+    monkeypatch.setattr(check, "STALLED", 0.3)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        watch = check.Watch(process)
+        while process.poll() is None:
+            watch.look()
+        assert watch.verdict == verdict
+        assert process.returncode == -signal.SIGKILL

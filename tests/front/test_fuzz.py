@@ -1,4 +1,4 @@
-"""Nothing that arrives may break the camera or the testbed (ci/soak sends more of it)."""
+"""Nothing that arrives may break the camera or the testbed (ci/fuzz sends more of it)."""
 
 from omvsim.soak import soak
 from omvsim.testbed import Testbed

@@ -398,7 +398,9 @@ class Session:
     def write(self, data: bytes) -> None:
         """Send data; a record and a datagram each time."""
         if self.ready and not self.over and data:
-            for payload in self._setting.misbehaviour.data(self._seal_data, data):
+            wrong = self._setting.misbehaviour
+            self._record.noted(type(wrong).data, Misbehaviour.data)
+            for payload in wrong.data(self._seal_data, data):
                 self._send(payload)
 
     def close(self) -> None:
@@ -462,9 +464,15 @@ class Session:
             self._await_answer(messages)
 
     def _send_flight(self) -> None:
-        wrong = self._setting.misbehaviour
-        found = [r for m in wrong.flight(self._messages) for r in wrong.records(m)]
-        for datagram in wrong.datagrams([self._seal(record) for record in found], self._attempt):
+        wrong, honest = self._setting.misbehaviour, Misbehaviour()
+        found, expected = (
+            [r for m in who.flight(self._messages) for r in who.records(m)]
+            for who in (wrong, honest)
+        )
+        self._record.noted(found, expected)
+        sealed = [self._seal(record) for record in found]
+        made = wrong.datagrams(list(sealed), self._attempt)
+        for datagram in self._record.noted(made, honest.datagrams(sealed, self._attempt)):
             self._send(datagram)
         self._attempt += 1
 
@@ -574,7 +582,8 @@ class Session:
     def _on_hello_verify_request(self, body: bytes, _before: bytes) -> None:
         if self._setting.role == "client" and not self._master:
             cookie = DTLSHelloVerifyRequest(body).cookie
-            self._hello(self._setting.misbehaviour.cookie(cookie))
+            made = self._setting.misbehaviour.cookie(cookie)
+            self._hello(self._record.noted(made, cookie))
 
     def _on_server_hello(self, body: bytes, _before: bytes) -> None:
         self._randoms["server"] = body[2:34]
@@ -704,7 +713,10 @@ class Server:
             record = DTLS(version=0xFEFF, sequence_number=sequence, msg=[request])
             host.send_udp(peer, port, bytes(record))
             return
-        session = Session(self._setting, host, port, peer, *self._accept())
+        application, of = self._accept()
+        honest = Misbehaviour.asks_for_cookie, Misbehaviour.cookie_size
+        of.noted((wrong.asks_for_cookie, size), honest)
+        session = Session(self._setting, host, port, peer, application, of)
         self._sessions[peer] = session
         for old in list(self._sessions)[:-_MOST_SESSIONS]:
             del self._sessions[old]

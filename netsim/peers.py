@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import h11
 
@@ -14,6 +14,9 @@ from netsim.scenario import End
 
 _LAST_WORDS = 20 * MS  # for a greeting to arrive before a reset
 _KEPT = 1 << 20  # bytes of received data that a record keeps
+
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -36,6 +39,12 @@ class Peer:
     close_notify: bool = False  # the camera said that it has sent all
     received: bytearray = field(default_factory=bytearray)
     error: str | None = None
+    misdeeds: int = 0  # where an honest peer would have done otherwise
+
+    def noted(self, made: Made, honest: Made) -> Made:
+        """What a misbehaving peer makes; a misdeed unless an honest one makes the same."""
+        self.misdeeds += made != honest
+        return made
 
     def keep(self, data: bytes) -> None:
         """Remember received data, up to a limit."""

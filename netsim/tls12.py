@@ -437,6 +437,7 @@ class Session(Application):
 
     def close(self) -> None:
         """Send close_notify, then FIN, unless that is what is wrong."""
+        self._overrides("closes")
         self._wrong.closes(self)
 
     def cut(self) -> None:
@@ -468,19 +469,38 @@ class Session(Application):
         """A message of ours, or what is sent in its place."""
         number, self._number = self._number, self._number + 1
         if not self.mute:
-            for wrong in self._wrong.steps(number, step, self):
+            for wrong in self._record.noted(self._wrong.steps(number, step, self), [step]):
                 self._put(wrong)
 
     def _put(self, step: Step) -> None:
         size = self._wrong.size if step.kind in (HANDSHAKE, APPLICATION_DATA) else _LARGEST
         if step.kind == APPLICATION_DATA:
             size = max(size, _LARGEST)
+            self._record.misdeeds += len(step.body) > _LARGEST < size
         for at in range(0, max(len(step.body), 1), size):
             body = step.body[at : at + size]
             if step.encrypted and self._keys and self._writes:
                 body = self._keys[0].seal(step.kind, body)
             sealed = bytes([step.kind]) + _TLS12 + len(body).to_bytes(2, "big") + body
-            self._wrong.write(self, self._wrong.record(sealed, step))
+            self._record.misdeeds += min(len(step.body), _LARGEST) > size
+            self._overrides("write")
+            self._wrong.write(self, self._record.noted(self._wrong.record(sealed, step), sealed))
+
+    def _overrides(self, method: str) -> None:
+        """A misdeed if it is not the honest one's."""
+        self._record.noted(getattr(type(self._wrong), method), getattr(Misbehaviour, method))
+
+    def _hello(self, extensions: bytes) -> tuple[bytes, bytes]:
+        """The version of a hello of ours, and its extensions with their length."""
+        version = self._record.noted(self._wrong.hello_version, _TLS12)
+        extensions = self._record.noted(extensions + self._wrong.extra_extensions, extensions)
+        return version, len(extensions).to_bytes(2, "big") + extensions
+
+    def _point(self) -> bytes:
+        """The public key of ours, after its length."""
+        honest = point_of(self._ephemeral)
+        point = self._record.noted(self._wrong.point(honest), honest)
+        return bytes([len(point)]) + point
 
     def _finish(self) -> None:
         """ChangeCipherSpec and Finished."""
@@ -537,10 +557,10 @@ class Session(Application):
 
     def client_hello(self) -> bytes:
         """A ClientHello of ours."""
-        extensions = _GROUPS + self._wrong.extra_extensions
-        body = self._wrong.hello_version + self._random + b"\0"
-        body += b"\0\2" + SUITE.to_bytes(2, "big") + b"\1\0"
-        return _message(CLIENT_HELLO, body + len(extensions).to_bytes(2, "big") + extensions)
+        version, extensions = self._hello(_GROUPS)
+        suites = b"\0\2" + SUITE.to_bytes(2, "big")
+        body = version + self._random + b"\0" + suites + b"\1\0" + extensions
+        return _message(CLIENT_HELLO, body)
 
     def _on_client_hello(self, message: bytes, _before: bytes) -> None:
         if self.role != "server" or self._number:
@@ -550,12 +570,11 @@ class Session(Application):
         self._randoms["client"] = message[6:38]
         chain = self._certificate
         assert chain is not None, "a scenario's server has one"
-        extensions = _SECURE + self._wrong.extra_extensions
-        body = self._wrong.hello_version + self._random + b"\0" + SUITE.to_bytes(2, "big") + b"\0"
-        body += len(extensions).to_bytes(2, "big") + extensions
-        point = self._wrong.point(point_of(self._ephemeral))
-        params = b"\x03\x00\x17" + bytes([len(point)]) + point
-        signed = self._wrong.signature(signature(chain, message[6:38] + self._random + params))
+        version, extensions = self._hello(_SECURE)
+        body = version + self._random + b"\0" + SUITE.to_bytes(2, "big") + b"\0" + extensions
+        params = b"\x03\x00\x17" + self._point()
+        made = signature(chain, message[6:38] + self._random + params)
+        signed = self._record.noted(self._wrong.signature(made), made)
         self._say(_message(SERVER_HELLO, body))
         self._say(_message(CERTIFICATE, certificate_body(chain)))
         self._say(_message(SERVER_KEY_EXCHANGE, params + signed))
@@ -572,8 +591,7 @@ class Session(Application):
         self._derive(message[8 : 8 + message[7]])
 
     def _on_server_hello_done(self, _message_: bytes, _before: bytes) -> None:
-        point = self._wrong.point(point_of(self._ephemeral))
-        self._say(_message(CLIENT_KEY_EXCHANGE, bytes([len(point)]) + point))
+        self._say(_message(CLIENT_KEY_EXCHANGE, self._point()))
         self._finish()
 
     def _on_client_key_exchange(self, message: bytes, _before: bytes) -> None:

@@ -10,11 +10,13 @@ import ast
 import contextlib
 import os
 import shutil
+import string
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from netsim.scenario import SECURED, File
 from omvsim.image import ROOT
 from omvsim.paced import Terminal
 from omvsim.rawrepl import Execution, State
-from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, read_script
+from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit, read_script
 from omvsim.worker import slug
 
 EXAMPLES = ROOT / "firmware/examples"
@@ -53,6 +55,7 @@ class robotlib:
         self._others: dict[str, tuple[Any, ...]] = {}  # cameras that no keyword is about now
         self._peer: Peer | None = None
         self._visits: list[Peer] = []
+        self._suffered: list[str] = []
 
     @property
     def testbed(self) -> Testbed:
@@ -230,6 +233,17 @@ class robotlib:
         raise AssertionError(f"no fault, but:\n{self._text}{self._raised}")
 
     @keyword
+    def camera_clock_should_be_right(self) -> None:
+        """It shows the scenario's time, to a second."""
+        true = self.testbed.scenario.time + timedelta(microseconds=self.testbed.now // 1000)
+        year, month, day, hour, minute, second = ast.literal_eval(
+            self.testbed.exec("import time\nprint(time.gmtime()[:6])")
+        )
+        shown = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        if abs(shown - true) > timedelta(seconds=1):
+            raise AssertionError(f"the camera's clock shows {shown}, but it is {true}")
+
+    @keyword
     def mpremote_runs(self, *arguments: str, limit_s: float = 60) -> str:
         """Run the program mpremote, connected to the camera, in paced time; what it prints."""
         self._forget()
@@ -298,7 +312,16 @@ class robotlib:
 
     @keyword
     def camera_should_print(self, text: str) -> None:
-        """The script printed this text, whether or not it raised later."""
+        """All that the script has printed is this text, whether or not it raised later; white
+        space around it does not count."""
+        if self._text.strip() != text.strip():
+            raise AssertionError(
+                f"the camera did not print {text!r}, but:\n{self._text}{self._raised}"
+            )
+
+    @keyword
+    def camera_output_should_hold(self, text: str) -> None:
+        """The script printed this text among others, whether or not it raised later."""
         if text not in self._text:
             raise AssertionError(
                 f"the camera did not print {text!r}, but:\n{self._text}{self._raised}"
@@ -347,6 +370,34 @@ class robotlib:
         """Something goes wrong on the camera's cable: the keys of a scenario's [[fault]]; times
         count from now."""
         self.testbed.suffer(kind=kind, **_typed(options))
+        self._suffered.append(kind)
+
+    @keyword
+    def network_should_have_suffered(self) -> None:
+        """Each fault that a keyword brought has hit a frame (those of the link and of ARP hit
+        none: what the camera does tells of them)."""
+        brought, faults = list(self._suffered), self.testbed.scenario.faults
+        assert [fault.kind for fault in faults][-len(brought) :] == brought, "not brought at all"
+        for fault in faults:
+            if fault.kind in ("link_down", "arp_poison"):
+                continue
+            if not any(self.testbed.port.hits(fault).values()):
+                raise AssertionError(f"the fault {fault.kind} has hit nothing")
+
+    @keyword
+    def ping_is_lost(self, size: int) -> None:
+        """A ping of so many bytes to the camera gets no answer."""
+        try:
+            self.testbed.ping(size)
+        except TimeLimit:
+            return
+        raise AssertionError("the ping was answered")
+
+    @keyword
+    def peer_should_have_misbehaved(self, name: str) -> None:
+        """A connection of that server or client did what an honest one would not have done."""
+        if not any(peer.misdeeds for peer in self._of(name)):
+            raise AssertionError(f"{name} has done nothing wrong")
 
     @keyword
     def network_rule(self, match: str, action: str, **options: Any) -> None:
@@ -388,7 +439,7 @@ class robotlib:
             misbehave=" ".join(expanded),
         )  # fmt: skip
         self.camera_runs(str(HOSTILE / "connections.py"), PATIENT, server=name, count=len(expanded))
-        self._outcomes_should_be(outcome, expanded)
+        self._outcomes_should_be(outcome, expanded, name)
 
     @keyword
     def camera_meets_clients(self, outcome: str, *wishes: str) -> None:
@@ -396,16 +447,25 @@ class robotlib:
         expanded = [wish for text in wishes for wish in _expanded(text)]
         self.camera_starts(str(HOSTILE / "visits.py"), count=len(expanded))
         number = len(self.testbed.scenario.clients)
+        name = f"client{number}"
         self.client_calls_camera(
-            name=f"client{number}", address=f"192.168.1.{20 + number}", send="ping",
+            name=name, address=f"192.168.1.{20 + number}", send="ping",
             hold_ms=60_000, leave_ms=4_000_000, count=len(expanded), misbehave=" ".join(expanded),
             retry_ms=50,
         )  # fmt: skip
         self.camera_finishes(PATIENT)
-        self._outcomes_should_be(outcome, expanded)
+        self._outcomes_should_be(outcome, expanded, name)
 
-    def _outcomes_should_be(self, outcome: str, wishes: list[str]) -> None:
+    def _outcomes_should_be(self, outcome: str, wishes: list[str], name: str) -> None:
         self.camera_should_not_raise()
+        opened = [p for p in self._of(name) if p.opened_ns is not None]
+        idle = [
+            wish
+            for wish, p in zip(wishes, opened, strict=True)
+            if (wish == "no") == (p.misdeeds > 0)
+        ]
+        if idle:
+            raise AssertionError(f"{name} has not done what is wrong: {', '.join(idle)}")
         told = [line.partition(" ")[2] for line in self._text.splitlines()]
         pairs = zip(wishes, told, strict=True)
         wrong = [f"{wish}: {got}" for wish, got in pairs if not got.startswith(outcome)]
@@ -442,10 +502,11 @@ class robotlib:
             raise AssertionError(f"not {text}, but {len(got)} bytes: {got[:200]!r}{self._so_far()}")
 
     @keyword
-    def peer_should_have_received_bytes(self, size: int) -> None:
-        """The peer has got so many bytes."""
-        if (got := len(self.peer.received)) != size:
-            raise AssertionError(f"not {size} bytes, but {got}{self._so_far()}")
+    def peer_should_have_received_the_alphabet(self, size: int) -> None:
+        """The peer has got so many bytes: the small letters over and over."""
+        got = bytes(self.peer.received)
+        if got != (string.ascii_lowercase.encode() * (size // 26 + 1))[:size]:
+            raise AssertionError(f"not {size} letters, but {len(got)} bytes: {got[:60]!r}...")
 
     @keyword
     def peer_should_have_verified_the_camera(self) -> None:

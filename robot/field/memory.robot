@@ -11,16 +11,16 @@ After gc.collect() A Write Is Error -9
     [Tags]    micropython-15920
     An Example Server
     Camera Does    s = connect()
-    ...    for _ in range(10): gc.collect(); s.write(b'ping'); print(s.read(4))
-    Camera Should Print    b'ping'
+    ...    for _ in range(5): gc.collect(); s.write(b'ping'); print(s.read(4))
+    Camera Should Print    b'ping'\nb'ping'\nb'ping'\nb'ping'\nb'ping'
 
 The Collector Frees The Context Between Two Reads
     [Documentation]    Mended in 1.21.
     [Tags]    micropython-12139
     An Example Server
     Camera Does    s = context(ca='ca.der').wrap_socket(tcp())    s.write(b'pingpong')    print(s.read(4))    gc.collect()
-    ...    junk = [bytearray(1000) for _ in range(100)]    print(s.read(4))
-    Camera Should Print    b'pong'
+    ...    junk = [bytearray(1000) for _ in range(100)]    print(s.read(4))    s.write(b'more')    print(s.read(4))
+    Camera Should Print    b'ping'\nb'pong'\nb'more'
 
 Connecting Again Without close() Runs Out Of Memory
     [Documentation]    Mended in 1.25: sockets without a reference are closed by the collector.

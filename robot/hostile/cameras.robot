@@ -13,12 +13,12 @@ A Camera Verifies Another Camera
     Another Camera Joins    client    scenario=${WORLD}
     Camera Runs    ${CURDIR}/camera/secure_client.py    peer=camera    root=ca.der
     Camera Should Not Raise
-    Camera Should Print    TLSv1.2 TLS-ECDHE-ECDSA-WITH
-    Camera Should Print    hello client
+    Camera Output Should Hold    TLSv1.2 TLS-ECDHE-ECDSA-WITH
+    Camera Output Should Hold    hello client
     Turn To Camera    camera
     Camera Finishes
     Camera Should Not Raise
-    Camera Should Print    served 1
+    Camera Output Should Hold    served 1
 
 A Camera Serves Three Cameras At The Same Time
     Camera Starts    ${CURDIR}/camera/secure_server.py    connections=${3}
@@ -30,12 +30,12 @@ A Camera Serves Three Cameras At The Same Time
         Run Keyword If    '${name}' != 'third'    Turn To Camera    ${name}
         Camera Finishes    limit_s=60
         Camera Should Not Raise
-        Camera Should Print    hello client
+        Camera Output Should Hold    hello client
     END
     Turn To Camera    camera
     Camera Finishes
     Camera Should Not Raise
-    Camera Should Print    served 3
+    Camera Output Should Hold    served 3
 
 A Camera Does Not Trust A Camera Of Another Root
     Camera Starts    ${CURDIR}/camera/secure_server.py    connections=${1}
@@ -44,7 +44,7 @@ A Camera Does Not Trust A Camera Of Another Root
     Camera Should Raise    OSError or ValueError    certificate
     Turn To Camera    camera
     Camera Finishes
-    Camera Should Print    served 0
+    Camera Output Should Hold    served 0
 
 A Camera Speaks DTLS With Another Camera
     Camera Has File    server.der    certificate=server_p256
@@ -71,10 +71,11 @@ What One Camera's Cable Suffers The Other's Does Not
     Network Suffers    loss    rate=0.2
     Camera Runs    ${CURDIR}/camera/secure_client.py    peer=camera    root=ca.der    limit_s=60
     Camera Should Not Raise
+    Network Should Have Suffered
     Conversation Should Hold    retransmission
     Turn To Camera    camera
     Camera Finishes
-    Camera Should Print    served 1
+    Camera Output Should Hold    served 1
 
 
 *** Variables ***

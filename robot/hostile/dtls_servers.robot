@@ -48,6 +48,7 @@ The Client Talks To A Server With
     The Camera Calls A Server With    ${misbehaviour}
     Camera Should Not Raise
     Camera Should Print    got b'ping' and then None
+    Peer Should Have Misbehaved    ${misbehaviour}.example
     The Camera Calls A Server With    no
     Camera Should Print    got b'ping' and then None
 
@@ -55,6 +56,7 @@ The Client Refuses A Server With
     [Arguments]    ${misbehaviour}
     The Camera Calls A Server With    ${misbehaviour}
     Camera Should Raise    OSError or ValueError
+    Peer Should Have Misbehaved    ${misbehaviour}.example
     The Camera Calls A Server With    no
     Camera Should Print    got b'ping' and then None
 

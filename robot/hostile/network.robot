@@ -29,7 +29,13 @@ A Line Of 64 kbit/s    rate_limit    kbit_s=64    size=6000
 
 Large Packets Vanish
     [Documentation]    The camera's segments hold 800 bytes at most, so a black hole above 900 does no harm.
-    mtu_black_hole    size=900
+    [Template]    NONE
+    Network Has Server    tls    example.com    port=443    certificate=example
+    Network Suffers    mtu_black_hole    size=900
+    Camera Runs    ${CURDIR}/camera/patient_client.py    limit_s=200
+    Camera Should Print    b'ping' True
+    Ping Is Lost    ${1000}
+    Network Should Have Suffered
 
 Packets Of 600 Bytes Vanish
     [Documentation]    Nothing tells the camera; its own time-out ends the handshake.
@@ -121,6 +127,7 @@ The Camera Gets Through
     Camera Runs    ${CURDIR}/camera/patient_client.py    limit_s=200
     Camera Should Not Raise
     Camera Should Print    b'ping' True
+    Network Should Have Suffered
 
 The Camera Gives Up
     [Arguments]    ${kind}    &{options}
@@ -129,6 +136,7 @@ The Camera Gives Up
     Network Suffers    ${kind}    &{options}
     Camera Runs    ${CURDIR}/camera/patient_client.py    limit_s=200
     Camera Should Raise    OSError
+    Network Should Have Suffered
     Time Passes    60
     A Good Connection Works
 

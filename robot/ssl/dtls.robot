@@ -5,6 +5,10 @@ Test Setup       Start The Camera
 Test Teardown    Stop Camera
 
 
+*** Variables ***
+${REFUSED}    OSError -27264 MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED
+
+
 *** Test Cases ***
 The Constants Make Contexts For Datagram Sockets
     [Tags]    dtls.contexts
@@ -70,6 +74,11 @@ A Number Is No client_id
     [Template]    A Server Refuses The Identifier
     5
 
+Nothing Is No client_id
+    [Tags]    dtls.client-id
+    [Template]    A Server Refuses The Identifier
+    None
+
 The Sender Of A Datagram Is Known Before It Is Taken
     [Tags]    dtls.peek
     Camera Starts    ${CURDIR}/camera/dtls_peek.py
@@ -92,52 +101,46 @@ First Contact Is An OSError
     Camera Starts    ${CURDIR}/camera/dtls_attempts.py
     Client Calls Camera    dtls
     Camera Finishes
-    Camera Should Print    OSError -27264
+    Camera Should Print    1 ${REFUSED}\n2 SSLSocket
 
 It Says Hello Verify Required
     [Tags]    dtls.first-contact-text
     Camera Starts    ${CURDIR}/camera/dtls_attempts.py
     Client Calls Camera    dtls
     Camera Finishes
-    Camera Should Print    Hello Verify Required
+    Camera Output Should Hold    Hello Verify Required
 
 The Second Contact Succeeds
     [Tags]    dtls.second-contact
     Camera Starts    ${CURDIR}/camera/dtls_attempts.py
     Client Connects To Camera    dtls
     Camera Finishes
-    Camera Should Print    2 SSLSocket
+    Camera Should Print    1 ${REFUSED}\n2 SSLSocket
 
 Another Identifier Is Another Client
     [Tags]    dtls.second-contact
     Camera Starts    ${CURDIR}/camera/dtls_attempts.py    ids=${{ [b'one', b'two', b'three'] }}
     Client Calls Camera    dtls
     Camera Finishes    60
-    Camera Should Print    1 OSError -27264
-    Camera Should Print    2 OSError -27264
-    Camera Should Not Print    SSLSocket
+    Camera Should Print    1 ${REFUSED}\n2 ${REFUSED}\n3 ${REFUSED}
 
 Cookies Belong To The Context
     [Tags]    dtls.cookie-context
     Camera Starts    ${CURDIR}/camera/dtls_attempts.py    new_context=${True}
     Client Calls Camera    dtls
     Camera Finishes    60
-    Camera Should Print    2 OSError -27264
-    Camera Should Not Print    SSLSocket
+    Camera Should Print    1 ${REFUSED}\n2 ${REFUSED}
 
 A Cookie Is Good For 58 Seconds
     [Tags]    dtls.cookie-timeout
-    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
-    Client Calls Camera    dtls    handshake_delay_ms=58000
-    Camera Finishes    200
-    Camera Should Print    2 SSLSocket
+    [Template]    After Seconds The Second Attempt Is
+    58    SSLSocket
 
 A Cookie Is Stale After 62 Seconds
+    [Documentation]    Lifetimes are told by the calendar, which is set forward between the attempts.
     [Tags]    dtls.cookie-timeout
-    Camera Starts    ${CURDIR}/camera/dtls_attempts.py
-    Client Calls Camera    dtls    handshake_delay_ms=62000
-    Camera Finishes    200
-    Camera Should Print    2 OSError -27264
+    [Template]    After Seconds The Second Attempt Is
+    62    ${REFUSED}
 
 Memory Does Not Grow With 200 Clients
     [Tags]    dtls.memory
@@ -189,17 +192,22 @@ A Second Client Is Greeted While The First Is Held
 
 
 *** Keywords ***
+After Seconds The Second Attempt Is
+    [Arguments]    ${seconds}    ${outcome}
+    Camera Starts    ${CURDIR}/camera/dtls_cookie_age.py    seconds=${seconds}
+    Client Calls Camera    dtls
+    Camera Finishes    60
+    Camera Should Print    1 ${REFUSED}\n2 ${outcome}
+
 A Server Takes The Identifier
     [Arguments]    ${id}
     Camera Starts    ${CURDIR}/camera/dtls_attempts.py    ids=code:[${id}, ${id}]
     Client Calls Camera    dtls
     Camera Finishes    60
-    Camera Should Print    2 SSLSocket
+    Camera Should Print    1 ${REFUSED}\n2 SSLSocket
 
 A Server Refuses The Identifier
     [Arguments]    ${id}
-    Camera Starts    ${CURDIR}/camera/dtls_attempts.py    ids=code:[${id}, ${id}]
-    Client Calls Camera    dtls
-    Camera Finishes    60
-    Camera Should Not Print    SSLSocket
-    Camera Should Not Print    -27264
+    Camera Does    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)    sock.connect(socket.getaddrinfo('192.168.1.20', 5684)[0][-1])
+    Camera Raises    OSError    dtls_context().wrap_socket(sock, server_side=True, client_id=${id})
+    Camera Should Raise    OSError    -28928

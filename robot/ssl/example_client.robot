@@ -13,7 +13,7 @@ Its Modules Are There
 The Clock Is Set From The Network
     [Tags]    client.settime
     Camera Does    set_clock(2015)    import ntptime    ntptime.settime()
-    Camera Evaluates    time.gmtime()[:4]    (2026, 6, 15, 12)
+    Camera Clock Should Be Right
 
 The Clock Is Set From The Network In The Next Era Of NTP
     [Tags]    client.settime
@@ -24,20 +24,23 @@ The Clock Is Set From The Network In The Next Era Of NTP
 A Silent Time Server Is An OSError
     [Tags]    client.settime
     Network Has Server    tcp    silent.example
+    Camera Does    t = time.ticks_ms()
     Camera Raises    OSError    import ntptime    ntptime.host = 'silent.example'    ntptime.settime()
     Camera Should Raise    OSError    ETIMEDOUT
+    Camera Evaluates    1000 <= time.ticks_diff(time.ticks_ms(), t) < 2000    True
 
 A Time Server Without An Address Is An OSError
     [Tags]    client.settime
     Camera Raises    OSError    import ntptime    ntptime.host = 'nowhere.example'    ntptime.settime()
+    Camera Should Raise    OSError    -2
 
 A Valid Certificate Is Accepted
     [Tags]    client.accepts-issued
     An Example Server    certificate=example_p256    ciphers=DEFAULT
     Camera Runs    tls_client.py
     Camera Should Not Raise
-    Camera Should Print    HTTP/1.1 200 OK
-    Camera Should Print    Example Domain
+    Camera Output Should Hold    HTTP/1.1 200 OK
+    Camera Output Should Hold    Example Domain
     Network Should Have Seen    DHCP ACK
     Network Should Have Seen    NTP Version 3, server
     Network Should Have Seen    A example.com
@@ -49,7 +52,7 @@ A Certificate Of An Intermediate Authority Is Accepted
     An Example Server    certificate=of_intermediate
     Camera Runs    tls_client.py
     Camera Should Not Raise
-    Camera Should Print    Example Domain
+    Camera Output Should Hold    Example Domain
 
 A Certificate Of An Unknown Authority Is Refused
     [Tags]    client.refuses-others
@@ -89,7 +92,7 @@ TCP Is Plain Until It Is Wrapped
     Peer Is    example.com
     Peer Should Have Received    ${EMPTY}
     Camera Does    sock.write(b'in clear')    print(sock.read(8))
-    Camera Should Print    in clear
+    Camera Should Print    b'in clear'
     Somebody Should Overhear    in clear
 
 write() Sends The Whole Request
@@ -118,7 +121,7 @@ close() May Be Called Twice
     [Tags]    client.close-ends
     Network Has Server    tls    example.com    port=443    certificate=example
     Camera Does    s = connect()    s.close()    s.close()
-    Camera Refuses    s.read(1)
+    Camera Raises    OSError    s.read(1)
 
 The One-Liner Accepts A Good Certificate
     [Tags]    one-liner.no-check
@@ -163,4 +166,4 @@ The One-Liner Connects To
     An Example Server    certificate=${certificate}
     Camera Runs    tls_wrap_socket.py
     Camera Should Not Raise
-    Camera Should Print    Example Domain
+    Camera Output Should Hold    Example Domain

@@ -98,7 +98,7 @@ A Time-Out On The Accepted Socket Ends A Silent Client
     Client Connects To Camera    name=patient    address=192.168.1.21    start_ms=1000
     Peer Should Have Received    hello\n
     Camera Finishes
-    Camera Should Print    ETIMEDOUT
+    Camera Should Print    [Errno 110] ETIMEDOUT
 
 A Client That Speaks First Is Greeted
     [Tags]    server.speaks-first

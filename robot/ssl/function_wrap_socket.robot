@@ -34,6 +34,33 @@ The Default Is A Client That Shakes Hands At Once And Verifies Nothing
     Peer Should Have Met No Error
     Peer Should Have    server_name    ${None}
 
+The Order Of key And cert Is As Documented
+    [Documentation]    The reverse of load_cert_chain()'s.
+    [Tags]    function.signature
+    An Example Server    verify=ca
+    Camera Has File    camera.der    certificate=camera
+    Camera Has File    camera.key    key=camera
+    Camera Does    s = ssl.wrap_socket(tcp(), False, open('camera.key', 'rb').read(), open('camera.der', 'rb').read())
+    Peer Is    example.com
+    Peer Should Have Verified The Camera
+
+A CA Of One Call Is Unknown To The Next
+    [Tags]    function.fresh-context
+    An Example Server
+    Camera Does    ca, other = open('ca.der', 'rb').read(), open('other_ca.der', 'rb').read()
+    ...    s = ssl.wrap_socket(tcp(), cert_reqs=ssl.CERT_REQUIRED, cadata=ca, server_hostname='example.com')
+    Camera Refuses    ssl.wrap_socket(tcp(), cert_reqs=ssl.CERT_REQUIRED, cadata=other, server_hostname='example.com')
+
+An Identity Of One Call Is Unknown To The Next
+    [Tags]    function.fresh-context
+    An Example Server    verify=ca
+    Camera Has File    camera.der    certificate=camera
+    Camera Has File    camera.key    key=camera
+    Camera Does    s = ssl.wrap_socket(tcp(), key='camera.key', cert='camera.der')
+    Peer Is    example.com
+    Peer Should Have Verified The Camera
+    Camera Raises    OSError    s = ssl.wrap_socket(tcp())    s.write(b'x')    s.read(1)
+
 Settings Of One Call Do Not Reach The Next
     [Tags]    function.fresh-context
     An Example Server    certificate=of_other_ca
@@ -152,6 +179,12 @@ cadata Alone Verifies Nothing
     An Example Server    certificate=of_other_ca
     Camera Does    s = ssl.wrap_socket(tcp(), cadata=open('ca.der', 'rb').read(), server_hostname='example.com')
 
+Memory Of Other Kinds Is No cadata
+    [Tags]    function.cadata
+    Camera Does    sock, ca = socket.socket(), open('ca.der', 'rb').read()
+    Camera Raises    TypeError    ssl.wrap_socket(sock, cadata=bytearray(ca))
+    Camera Raises    TypeError    ssl.wrap_socket(sock, cadata=memoryview(ca))
+
 A Path Is No cadata
     [Tags]    function.cadata
     An Example Server
@@ -177,6 +210,28 @@ key And cert Are The Camera's Identity
     Camera Does    s = ssl.wrap_socket(tcp(), key=open('camera.key', 'rb').read(), cert=open('camera.der', 'rb').read())
     Peer Is    example.com
     Peer Should Have Verified The Camera
+
+key And cert May Be Paths
+    [Tags]    function.key-cert
+    An Example Server    verify=ca
+    Camera Has File    camera.der    certificate=camera
+    Camera Has File    camera.key    key=camera
+    Camera Does    s = ssl.wrap_socket(tcp(), key='camera.key', cert='camera.der')
+    Peer Is    example.com
+    Peer Should Have Verified The Camera
+
+A key In The Place Of cert Is Noticed
+    [Tags]    function.key-cert
+    Camera Has File    camera.der    certificate=camera
+    Camera Has File    camera.key    key=camera
+    Camera Refuses    ssl.wrap_socket(socket.socket(), key='camera.der', cert='camera.key')
+
+One Of key And cert Is Not Enough
+    [Tags]    function.key-cert
+    Camera Has File    camera.der    certificate=camera
+    Camera Has File    camera.key    key=camera
+    Camera Raises    TypeError    ssl.wrap_socket(socket.socket(), key='camera.key')
+    Camera Raises    TypeError    ssl.wrap_socket(socket.socket(), cert='camera.der')
 
 
 *** Keywords ***

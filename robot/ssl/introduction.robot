@@ -10,7 +10,7 @@ A Client Session Keeps Its Secret
     [Tags]    intro.sessions
     Network Has Server    tls    example.com    port=443    certificate=example    greeting=the answer is 42\n    echo=false
     Camera Does    s = connect()    s.write(b'the secret is 41')    print(s.read())
-    Camera Should Print    the answer is 42
+    Camera Should Print    b'the answer is 42\\n'
     Peer Is    example.com
     Peer Should Have Received    the secret is 41
     Nobody Should Overhear    the secret is 41

@@ -1,8 +1,9 @@
 """Our own TLS 1.2 endpoint (RFC 5246), deterministic, and ways to misbehave.
 
-One suite, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (RFC 5289), on P-256, in both roles. What it
-sends is a list of steps, one for each message; a misbehaviour changes the steps or the bytes of
-a record. `misbehaviours.py` lists the names. The camera's certificate is recorded, not judged.
+TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 (RFC 5289), on
+P-256, in both roles. What it sends is a list of steps, one for each message; a misbehaviour changes
+the steps or the bytes of a record. `misbehaviours.py` lists the names. The camera's certificate is
+recorded, not judged.
 
     server: 0 ServerHello, 1 Certificate, 2 ServerKeyExchange, 3 ServerHelloDone,
             4 ChangeCipherSpec, 5 Finished, 6 the first data
@@ -10,6 +11,7 @@ a record. `misbehaviours.py` lists the names. The camera's certificate is record
 """
 
 import hashlib
+import hmac
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +20,10 @@ from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from netsim.application import Address, Application, Stream
 from netsim.certificates import Certificate
@@ -36,6 +41,7 @@ _SECURE = bytes.fromhex("ff01000100")  # RFC 5746
 _GROUPS = bytes.fromhex("000a000400020017" + "000b00020100" + "000d000400020403")
 _UNKNOWN = bytes.fromhex("fafa0002abcd")  # RFC 8701 reserves such numbers
 _LARGEST = 1 << 14
+CBC_SUITE, CBC_SUITE_NAME = 0xC023, "ECDHE-ECDSA-AES128-SHA256"
 HELLO_REQUEST, CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 0, 1, 2, 11
 SERVER_KEY_EXCHANGE, CERTIFICATE_REQUEST, SERVER_HELLO_DONE = 12, 13, 14
 CLIENT_KEY_EXCHANGE, FINISHED = 16, 20
@@ -56,6 +62,7 @@ class Misbehaviour:
     size = _LARGEST  # bytes of a record's contents, at most
     hello_version = _TLS12
     extra_extensions = b""  # of the hello
+    cbc = False  # the suite, which is no misdeed
     unanswered: tuple[int, ...] = ()  # message types that are taken without an answer
 
     def __init__(self, *arguments: int) -> None:
@@ -68,6 +75,14 @@ class Misbehaviour:
     def record(self, sealed: bytes, step: Step) -> bytes:
         """The bytes of a record."""
         return sealed
+
+    def mac(self, made: bytes, kind: int) -> bytes:
+        """The MAC of a record of that type, with a CBC suite."""
+        return made
+
+    def padding(self, made: bytes, kind: int) -> bytes:
+        """Its padding, with the length of it."""
+        return made
 
     def point(self, point: bytes) -> bytes:
         """The public key of ours."""
@@ -154,6 +169,7 @@ class StopsReading(Before):
     def instead(self, step: Step, session: "Session") -> list[Step]:
         if isinstance(session.below, TcpStream):
             session.below.paused = True
+            session.misdeed()
         return [step]
 
 
@@ -181,6 +197,26 @@ class WrongTag(Misbehaviour):
 class WrongTagOfData(Misbehaviour):
     def record(self, sealed: bytes, step: Step) -> bytes:
         return sealed[:-1] + bytes([sealed[-1] ^ 1]) if step.kind == APPLICATION_DATA else sealed
+
+
+class Cbc(Misbehaviour):
+    """Nothing wrong, with the CBC suite."""
+
+    cbc = True
+
+
+class WrongMac(Cbc):
+    """Of data, whose padding is right."""
+
+    def mac(self, made: bytes, kind: int) -> bytes:
+        return made[:-1] + bytes([made[-1] ^ 1]) if kind == APPLICATION_DATA else made
+
+
+class WrongPadding(Cbc):
+    """Of data, whose MAC is right: the bytes of padding are not what they are to be."""
+
+    def padding(self, made: bytes, kind: int) -> bytes:
+        return bytes(len(made) - 1) + made[-1:] if kind == APPLICATION_DATA else made
 
 
 class WrongFinished(Misbehaviour):
@@ -258,6 +294,7 @@ class HalfClose(Misbehaviour):
     def steps(self, number: int, step: Step, session: "Session") -> list[Step]:
         if step.kind == APPLICATION_DATA:
             session.below.call_later(0, session.close)
+            session.misdeed()
         return [step]
 
 
@@ -302,6 +339,9 @@ MISBEHAVIOURS: dict[str, type[Misbehaviour]] = {
     "hello_version": HelloVersion,
     "wrong_tag": WrongTag,
     "wrong_tag_of_data": WrongTagOfData,
+    "cbc": Cbc,
+    "wrong_mac": WrongMac,
+    "wrong_padding": WrongPadding,
     "wrong_finished": WrongFinished,
     "empty_records": EmptyRecords,
     "empty_handshake_records": EmptyHandshakeRecords,
@@ -347,6 +387,42 @@ class Keys:
         return self._aead.decrypt(self._salt + payload[:8], payload[8:], extra)
 
 
+class CbcKeys:
+    """AES-128-CBC with HMAC-SHA256 of one direction: RFC 5246 section 6.2.3.2."""
+
+    def __init__(self, mac: bytes, key: bytes, wrong: Misbehaviour, record: Peer) -> None:
+        self._mac, self._key, self._sequence = mac, key, 0
+        self._wrong, self._record = wrong, record
+
+    def _tag(self, kind: int, payload: bytes) -> bytes:
+        number = self._sequence.to_bytes(8, "big")
+        self._sequence += 1
+        head = number + bytes([kind]) + _TLS12 + len(payload).to_bytes(2, "big")
+        return hmac.digest(self._mac, head + payload, "sha256")
+
+    def seal(self, kind: int, payload: bytes) -> bytes:
+        iv = hashlib.sha256(self._key + self._sequence.to_bytes(8, "big")).digest()[:16]
+        tag = self._tag(kind, payload)
+        left = 15 - (len(payload) + len(tag)) % 16
+        padding = bytes([left]) * (left + 1) if left else bytes([16]) * 17
+        tag = self._record.noted(self._wrong.mac(tag, kind), tag)
+        padding = self._record.noted(self._wrong.padding(padding, kind), padding)
+        encryptor = Cipher(AES(self._key), CBC(iv)).encryptor()
+        return iv + encryptor.update(payload + tag + padding) + encryptor.finalize()
+
+    def open(self, kind: int, payload: bytes) -> bytes:
+        decryptor = Cipher(AES(self._key), CBC(payload[:16])).decryptor()
+        try:
+            plain = decryptor.update(payload[16:]) + decryptor.finalize()
+            end = len(plain) - plain[-1] - 1
+        except (ValueError, IndexError):
+            raise InvalidTag from None
+        data, tag = plain[: end - 32], plain[end - 32 : end]
+        if end < 32 or not hmac.compare_digest(tag, self._tag(kind, data)):
+            raise InvalidTag
+        return data
+
+
 class Session(Application):
     """The application of a TCP stream, and the stream of the application behind it."""
 
@@ -371,7 +447,8 @@ class Session(Application):
         self._incoming = b""
         self._messages = b""
         self._master = b""
-        self._keys: tuple[Keys, Keys] | None = None  # of writing, of reading
+        # of writing, of reading
+        self._keys: tuple[Keys, Keys] | tuple[CbcKeys, CbcKeys] | None = None
         self._writes = self._reads = False  # ... with the keys
         self._ready = self._over = False
         self._handlers: dict[int, Callable[[bytes, bytes], None]] = {
@@ -459,6 +536,10 @@ class Session(Application):
         if self._ready and not self.mute:
             self._put(Step(ALERT, b"\1\0", encrypted=True))
 
+    def misdeed(self) -> None:
+        """Count one that shows in no message."""
+        self._record.misdeeds += 1
+
     # Sending ----------------------------------------------------------------------------
 
     def _say(self, message: bytes, *, encrypted: bool = False) -> None:
@@ -485,6 +566,10 @@ class Session(Application):
             self._record.misdeeds += min(len(step.body), _LARGEST) > size
             self._overrides("write")
             self._wrong.write(self, self._record.noted(self._wrong.record(sealed, step), sealed))
+
+    @property
+    def _suite(self) -> bytes:
+        return (CBC_SUITE if self._wrong.cbc else SUITE).to_bytes(2, "big")
 
     def _overrides(self, method: str) -> None:
         """A misdeed if it is not the honest one's."""
@@ -558,7 +643,7 @@ class Session(Application):
     def client_hello(self) -> bytes:
         """A ClientHello of ours."""
         version, extensions = self._hello(_GROUPS)
-        suites = b"\0\2" + SUITE.to_bytes(2, "big")
+        suites = b"\0\2" + self._suite
         body = version + self._random + b"\0" + suites + b"\1\0" + extensions
         return _message(CLIENT_HELLO, body)
 
@@ -571,7 +656,7 @@ class Session(Application):
         chain = self._certificate
         assert chain is not None, "a scenario's server has one"
         version, extensions = self._hello(_SECURE)
-        body = version + self._random + b"\0" + SUITE.to_bytes(2, "big") + b"\0" + extensions
+        body = version + self._random + b"\0" + self._suite + b"\0" + extensions
         params = b"\x03\x00\x17" + self._point()
         made = signature(chain, message[6:38] + self._random + params)
         signed = self._record.noted(self._wrong.signature(made), made)
@@ -607,9 +692,16 @@ class Session(Application):
         client, server = self._randoms["client"], self._randoms["server"]
         self._master = prf.compute_master_secret(secret, client, server)
         self._secrets(f"CLIENT_RANDOM {client.hex()} {self._master.hex()}\n".encode())
-        block = prf.derive_key_block(self._master, server, client, 40)
-        keys = Keys(block[:16], block[32:36]), Keys(block[16:32], block[36:40])
-        self._keys = keys if self.role == "client" else keys[::-1]
+        block = prf.derive_key_block(self._master, server, client, 96)
+        if self._wrong.cbc:
+            ours, theirs = (
+                CbcKeys(block[at : at + 32], block[64 + at // 2 :][:16], self._wrong, self._record)
+                for at in ((0, 32) if self.role == "client" else (32, 0))
+            )
+            self._keys = ours, theirs
+        else:
+            keys = Keys(block[:16], block[32:36]), Keys(block[16:32], block[36:40])
+            self._keys = keys if self.role == "client" else keys[::-1]
 
     def _verify_data(self, end: Role) -> bytes:
         digest = hashlib.sha256(self._transcript).digest()
@@ -626,7 +718,7 @@ class Session(Application):
             self._finish()
         self._ready = True
         self._record.secured_ns, self._record.version = self.now, "TLSv1.2"
-        self._record.cipher = SUITE_NAME
+        self._record.cipher = CBC_SUITE_NAME if self._wrong.cbc else SUITE_NAME
         self.application.opened(self)
 
 

@@ -66,6 +66,12 @@ Forged Records, From A Client
     [Tags]    tenth
     raised OSError -29056    wrong_tag    wrong_tag_of_data
 
+A Client With A CBC Suite    got b'ping'    cbc
+
+Forged Records Of A CBC Suite, From A Client
+    [Tags]    tenth
+    raised OSError -29056    wrong_mac    wrong_padding
+
 A Wrong Finished, From A Client
     [Tags]    tenth
     raised OSError -28160    wrong_finished

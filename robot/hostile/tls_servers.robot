@@ -73,6 +73,13 @@ Forged Records
     [Tags]    tenth
     raised OSError -29056    wrong_tag    wrong_tag_of_data
 
+A Server With A CBC Suite    got b'hello ping'    cbc
+
+Forged Records Of A CBC Suite
+    [Documentation]    Mbed TLS tells nobody whether MAC or padding is wrong: both are INVALID_MAC.
+    [Tags]    tenth
+    raised OSError -29056    wrong_mac    wrong_padding
+
 A Wrong Finished
     [Tags]    tenth
     raised OSError -28160    wrong_finished

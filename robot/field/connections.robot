@@ -58,6 +58,9 @@ A Client That Aborts In The Accept Queue Leaves A Dead Stack
     [Tags]    micropython-4590    micropython-4644
     Camera Does    listener = listen()
     Client Connects To Camera    tcp    name=hasty    hold_ms=1    end=reset
+    Camera Raises    OSError    listener.settimeout(1)    listener.accept()
+    Camera Should Raise    OSError    ETIMEDOUT
+    Camera Does    listener.settimeout(None)
     Client Calls Camera    name=patient    address=192.168.1.21    start_ms=100
     Camera Runs    ${CURDIR}/camera/accept_until_served.py
     Camera Should Not Raise

@@ -42,6 +42,16 @@ It Can Be Run Again At Once
     Client Connects To Camera    name=second    address=192.168.1.21
     Peer Should Have Received    hello\n
 
+It Can Be Run Again While A Connection Is In TIME-WAIT
+    [Tags]    server.rerun
+    Camera Starts    tls_server.py
+    Client Connects To Camera    name=first
+    Camera Is Interrupted
+    Camera Does    sock.close()
+    Camera Starts    tls_server.py
+    Client Connects To Camera    name=second    address=192.168.1.21
+    Peer Should Have Received    hello\n
+
 A Client That Takes Two Seconds Is Greeted
     [Tags]    server.keeps-serving
     Camera Starts    tls_server.py

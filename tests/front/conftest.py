@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import planted
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,14 @@ def image() -> Path:
     if not IMAGE.exists():
         pytest.skip("no image: firmware/build makes it")
     return IMAGE
+
+
+@pytest.fixture
+def planted_image() -> Path:
+    """tests/planted.py makes it; ci/test runs that."""
+    if not planted.IMAGE.exists():
+        pytest.skip("no image with planted faults: tests/planted.py makes it")
+    return planted.IMAGE
 
 
 @pytest.fixture

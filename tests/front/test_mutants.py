@@ -1,4 +1,4 @@
-"""A mutated ssl.py, or a mutated peer, turns the right statement red."""
+"""A mutated ssl.py, C module, library, example, peer or network turns the right statement red."""
 
 import os
 from collections.abc import Callable
@@ -6,19 +6,23 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+import planted
 import pytest
-from omvsim import conformance, worker
+from omvsim import conformance, robotlib, worker
 from omvsim.check import SUITES
 from omvsim.image import ROOT
+from omvsim.testbed import Testbed
 
 import netsim.dtls
+import netsim.dtls12
 import netsim.ntp
 import netsim.peers
 import netsim.tls
+import netsim.tls12
 from robot import api
 
 SSL = (ROOT / "firmware/modules/ssl.py").read_text()
-FORWARDED = "server_hostname=server_hostname, client_id=client_id)"
+FORWARDED = "server_hostname=server_hostname, **known)"
 #: statement, what stands in ssl.py, what stands there instead
 MUTANTS = [
     ("intro.no-sslerror", "import tls\n", "import tls\nSSLError = OSError\n"),
@@ -37,20 +41,45 @@ MUTANTS = [
         "ciphers and self._context.set_ciphers(ciphers)",
     ),
     ("context.protocol", "def __init__(self, *protocol):", "def __init__(self, protocol):"),
-    ("wrap.hostname", FORWARDED, "server_hostname='example.com', client_id=client_id)"),
-    ("wrap.sni", FORWARDED, "server_hostname=None, client_id=client_id)"),
+    ("wrap.hostname", FORWARDED, "server_hostname='example.com', **known)"),
+    ("wrap.sni", FORWARDED, "server_hostname=None, **known)"),
     ("wrap.immediate", "=do_handshake_on_connect,\n", "=False,\n"),
     ("wrap.deferred", "=do_handshake_on_connect,\n", "=True,\n"),
     ("wrap.nonblocking-deferred", "=do_handshake_on_connect,\n", "=True,\n"),
     ("wrap.signature", "sock, *, server_side", "sock, server_side"),
-    ("dtls.server", "client_id=client_id)", "client_id=None)"),
-    ("dtls.first-contact", "client_id=client_id)", "client_id=None)"),
+    ("dtls.server", '{"client_id": client_id}', "{}"),
+    ("dtls.first-contact", '{"client_id": client_id}', "{}"),
     ("function.required-client", "    context.verify_mode = cert_reqs\n", ""),
     ("function.none-optional", "= cert_reqs\n", "= cert_reqs and CERT_REQUIRED\n"),
     ("function.key-cert", "if cert or key:", "if False:"),
     ("function.cadata", "= cert_reqs\n", "= CERT_REQUIRED if cadata else cert_reqs\n"),
     ("function.passes-through", "=do_handshake)", "=True)"),
     ("function.signature", "key=None, cert=None", "cert=None, key=None, certfile=None"),
+    ("function.signature", "key=None, cert=None", "cert=None, key=None"),
+    ("function.key-cert", "load_cert_chain(cert, key)", "load_cert_chain(key, cert)"),
+    (
+        "function.fresh-context",
+        "    context = SSLContext(PROTOCOL_TLS_SERVER if server_side else PROTOCOL_TLS_CLIENT)\n",
+        "    if server_side not in contexts:\n"
+        "        contexts[server_side] = SSLContext(0 if not server_side else 1)\n"
+        "    context = contexts[server_side]\n",
+    ),
+    (
+        "dtls.client-id",
+        "        known =",
+        "        if client_id == 5: raise NameError\n        known =",
+    ),
+    (
+        "wrap.accepted",
+        "        return self._context.wrap_socket(",
+        "        if 'state=1 ' in str(sock): return sock\n"
+        "        return self._context.wrap_socket(",
+    ),
+    (
+        "ciphers.get",
+        'n.replace("-", "_") for n in self._context.get_ciphers()',
+        "f'TLS_RSA_WITH_NULL_{n}' for n in range(18)",
+    ),
     ("constants.exist", "\n\n\ndef _bytes", "\nPROTOCOL_DTLS_CLIENT = 0\n\n\ndef _bytes"),
 ]
 
@@ -60,15 +89,16 @@ def suites() -> api.TestSuite:
     return api.TestSuiteBuilder().build(SUITES)
 
 
-def turns_red(statement: str, out: Path, put: str = "") -> bool:
-    """Does a test of the statement fail that is not known to fail?"""
+def turns_red(statement: str, out: Path, put: str = "", firmware: Path | None = None) -> bool:
+    """Does a test of the statement, or of that name, fail that is not known to fail?"""
     now = conformance.Versions("1.26.1", "3.6.6", "page")
     known, _ = conformance.expectations(conformance.KNOWN, now)
-    tests = [t for t in suites().all_tests if statement in t.tags and t.name not in known]
+    tests = [
+        t for t in suites().all_tests if statement in (*t.tags, t.name) and t.name not in known
+    ]
     assert tests, "no test that passes: nothing can turn red"
-    return any(
-        not worker.run(suites(), test.full_name, out, [f"PUT:{put}"])["passed"] for test in tests
-    )
+    variables = [f"PUT:{put}", *([f"FIRMWARE:{firmware}"] if firmware else [])]
+    return any(not worker.run(suites(), t.full_name, out, variables)["passed"] for t in tests)
 
 
 @pytest.mark.parametrize(("statement", "old", "new"), MUTANTS, ids=[m[0] for m in MUTANTS])
@@ -77,15 +107,77 @@ def test_a_mutated_module(statement: str, old: str, new: str, tmp_path: Path, im
     mutant = SSL.replace(old, new)
     if new.startswith("return tuple("):
         mutant = mutant.replace("get_ciphers()]", "get_ciphers())")
+    if "contexts[" in new:
+        mutant = mutant.replace("import tls\n", "import tls\ncontexts = {}\n")
     (tmp_path / "ssl.py").write_text(mutant)
     assert turns_red(statement, tmp_path, str(tmp_path / "ssl.py"))
 
 
+@pytest.mark.parametrize(
+    ("statement", "mutant"),
+    [
+        ("dtls.memory", planted.DTLS_LEAK),
+        ("implied.memory", planted.TLS_LEAK),
+        ("dtls.cookie-timeout", planted.COOKIES),
+        ("micropython-12139", planted.CONTEXT),
+        ("micropython-4590", planted.ACCEPT),
+        ("Forged Records Of A CBC Suite", planted.CBC),
+        ("Forged Records Of A CBC Suite, From A Client", planted.CBC),
+    ],
+)
+def test_mutated_c(statement: str, mutant: int, tmp_path: Path, planted_image: Path) -> None:
+    """Mutants of upstream's code, see tests/planted.py; asleep they change nothing."""
+    module = tmp_path / "ssl.py"
+    module.write_text(SSL)
+    assert not turns_red(statement, tmp_path, str(module), planted_image)
+    module.write_text(planted.wakes(mutant) + SSL)
+    assert turns_red(statement, tmp_path, str(module), planted_image)
+
+
+def test_an_example_without_reuseaddr(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = (robotlib.EXAMPLES / "tls_server.py").read_text()
+    line = "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+    assert line in example
+    (tmp_path / "tls_server.py").write_text(example.replace(line, ""))
+    monkeypatch.setattr(robotlib, "EXAMPLES", tmp_path)
+    assert turns_red("server.rerun", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "test", ["A Fifth Of All Frames Is Lost", "Frames Are Late", "Frames Are Cut"]
+)
+def test_a_fault_that_does_nothing(
+    test: str, tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Testbed, "suffer", lambda *_, **__: None)
+    assert turns_red(test, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "test", ["Extensions That Nobody Asked For", "Extensions Unknown And Twice",
+             "A Server Whose Fragments Overlap", "A Client Whose Datagrams Come Twice"],
+)  # fmt: skip
+def test_a_misbehaviour_that_does_nothing(
+    test: str, tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (netsim.tls12, netsim.dtls12):
+        for name in module.MISBEHAVIOURS:
+            monkeypatch.setitem(module.MISBEHAVIOURS, name, module.Misbehaviour)
+    assert turns_red(test, tmp_path)
+
+
 def wrong_clock(patch: pytest.MonkeyPatch) -> None:
     honest = netsim.ntp.NtpServer.__init__
-    patch.setattr(
-        netsim.ntp.NtpServer, "__init__", lambda self, time: honest(self, time + timedelta(hours=1))
-    )
+    late = timedelta(minutes=10)
+    patch.setattr(netsim.ntp.NtpServer, "__init__", lambda self, time: honest(self, time + late))
+
+
+def zeros(patch: pytest.MonkeyPatch) -> None:
+    """What arrives is as much as was written, but all zeros."""
+    honest = netsim.peers.Peer.keep
+    patch.setattr(netsim.peers.Peer, "keep", lambda self, data: honest(self, bytes(len(data))))
 
 
 def forgetful_echo(patch: pytest.MonkeyPatch) -> None:
@@ -139,6 +231,8 @@ PEERS = [
     ("wrap.stream", forgetful_echo),
     ("wrap.sizes", forgetful_echo),
     ("implied.transfers", short_answers),
+    ("implied.transfers", zeros),
+    ("wrap.sizes", zeros),
     ("tutorial.mutual", trusting_server),
     ("intro.sessions", plain_text),
     ("dtls.second-contact", impatient_dtls_client),

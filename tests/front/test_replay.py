@@ -118,14 +118,6 @@ raise OSError(lost)
 VERDICT = "fault: BusFault in __wrap_ethernet_input"
 
 
-@pytest.fixture(scope="session")
-def planted() -> Path:
-    out = ROOT / "build/planted"
-    command = [ROOT / "firmware/build", "--define", "OMVSIM_PLANTED_FAULT=1", "--output", out]
-    subprocess.run([sys.executable, *command], check=True, capture_output=True)
-    return out / "openmv_h7.elf"
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
     (tmp_path / "notes.txt").write_text("hello\n")
@@ -152,12 +144,12 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 def test_a_fault_is_repeated_shrunk_and_found(
-    omvsim: Run, tmp_path: Path, image: Path, planted: Path, world: Path,
+    omvsim: Run, tmp_path: Path, image: Path, planted_image: Path, world: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     run, small = tmp_path / "run", tmp_path / "field/fault.toml"
     script = tmp_path / "script.py"
-    options = ("--firmware", planted, "--scenario", world)
+    options = ("--firmware", planted_image, "--scenario", world)
     assert omvsim("run", *options, "--out", run, script).returncode == 3
     (tmp_path / "notes.txt").unlink()  # the evidence has all that it needs
 
@@ -176,7 +168,7 @@ def test_a_fault_is_repeated_shrunk_and_found(
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(1, 21):  # the bytes after the last section are nobody's
-        content = (planted if number >= 13 else image).read_bytes()
+        content = (planted_image if number >= 13 else image).read_bytes()
         (folder / f"fw{number}.elf").write_bytes(content + bytes([number]))
     arguments = ("fw1.elf", "fw20.elf", small, script, "--images", folder)
     done = omvsim("bisect", *arguments)
@@ -190,7 +182,7 @@ def test_a_fault_is_repeated_shrunk_and_found(
 
 
 def test_bisect_over_commits_skips_what_does_not_build(
-    omvsim: Run, tmp_path: Path, image: Path, planted: Path, monkeypatch: pytest.MonkeyPatch
+    omvsim: Run, tmp_path: Path, image: Path, planted_image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMVSIM_CACHE", str(tmp_path / "cache"))
     tree, script, world = tmp_path / "tree", tmp_path / "s.py", tmp_path / "w.toml"
@@ -203,7 +195,7 @@ def test_bisect_over_commits_skips_what_does_not_build(
 
     tree.mkdir()
     git("init", "-q")
-    for number, source in enumerate([image, image, image, "nothing", image, planted]):
+    for number, source in enumerate([image, image, image, "nothing", image, planted_image]):
         (tree / "source").write_text(f"{source}\n")
         git("add", "source")
         git("commit", "-q", "--allow-empty", "-m", f"change {number}")
@@ -415,10 +407,10 @@ def test_numbers_go_half_way_to_their_defaults() -> None:
 
 
 def test_ctrl_c_leaves_the_smallest_so_far(
-    omvsim: Run, start: Start, tmp_path: Path, planted: Path, world: Path
+    omvsim: Run, start: Start, tmp_path: Path, planted_image: Path, world: Path
 ) -> None:
     run, small = tmp_path / "run", tmp_path / "small.toml"
-    options = ("--firmware", planted, "--scenario", world)
+    options = ("--firmware", planted_image, "--scenario", world)
     assert omvsim("run", *options, "--out", run, tmp_path / "script.py").returncode == 3
     process = start("replay", "--shrink", "--out", small, run)
     assert process.stderr is not None
@@ -430,13 +422,13 @@ def test_ctrl_c_leaves_the_smallest_so_far(
     assert errors.splitlines()[-1] == "omvsim: interrupted, that is the smallest so far"
     assert str(small) in told
     assert len(small.read_text().splitlines()) < len(world.read_text().splitlines())
-    done = omvsim("run", "--firmware", planted, "--scenario", small, "--out", tmp_path / "again",
-                  tmp_path / "script.py")  # fmt: skip
+    done = omvsim("run", "--firmware", planted_image, "--scenario", small,
+                  "--out", tmp_path / "again", tmp_path / "script.py")  # fmt: skip
     assert done.returncode == 3
 
 
 def test_bisect_tells_what_hides_the_first_bad_image(
-    omvsim: Run, tmp_path: Path, image: Path, planted: Path, monkeypatch: pytest.MonkeyPatch
+    omvsim: Run, tmp_path: Path, image: Path, planted_image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is no image and one that does not boot lie between good and bad."""
     monkeypatch.setenv("OMVSIM_CACHE", str(tmp_path / "cache"))
@@ -447,7 +439,7 @@ def test_bisect_tells_what_hides_the_first_bad_image(
     (folder / "fw1.elf").write_bytes(image.read_bytes())
     (folder / "fw2.elf").write_text("the build failed\n")
     (folder / "fw3.elf").write_bytes(_hanging(image.read_bytes()))
-    (folder / "fw4.elf").write_bytes(planted.read_bytes())
+    (folder / "fw4.elf").write_bytes(planted_image.read_bytes())
     done = omvsim("bisect", "fw1.elf", "fw4.elf", world, script, "--images", folder)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "skipped  fw3.elf: it does not boot" in done.stdout

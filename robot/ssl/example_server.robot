@@ -43,9 +43,10 @@ It Can Be Run Again At Once
     Peer Should Have Received    hello\n
 
 It Can Be Run Again While A Connection Is In TIME-WAIT
+    [Documentation]    A client that says close_notify after the camera's FIN is answered by a reset, which leaves no TIME-WAIT.
     [Tags]    server.rerun
     Camera Starts    tls_server.py
-    Client Connects To Camera    name=first
+    Client Connects To Camera    name=first    end=fin
     Camera Is Interrupted
     Camera Does    sock.close()
     Camera Starts    tls_server.py

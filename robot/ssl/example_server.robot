@@ -45,8 +45,10 @@ It Can Be Run Again At Once
 It Can Be Run Again While A Connection Is In TIME-WAIT
     [Documentation]    A client that says close_notify after the camera's FIN is answered by a reset, which leaves no TIME-WAIT.
     [Tags]    server.rerun
+    Camera Has File    server.der    certificate=server_p256
+    Camera Has File    server.key    key=server_p256
     Camera Starts    tls_server.py
-    Client Connects To Camera    name=first    end=fin
+    Client Connects To Camera    name=first    misbehave=no_close_notify
     Camera Is Interrupted
     Camera Does    sock.close()
     Camera Starts    tls_server.py

@@ -1,4 +1,4 @@
-# The ssl module as documented, on top of the C module `tls`.
+# The ssl module as documented, over the C module `tls`; of that it mends the names of suites only.
 import tls
 from tls import *
 

@@ -214,7 +214,9 @@ def _servers(
         if kind is None or (address, one.port) in taken:
             continue
         taken.add((address, one.port))
-        yield from _certificate(f"server-{number}", [one.host, *names])
+        # the server's own name; at an address it may have any that the example asks for
+        shown_by = [one.host, *names] if _is_address(one.host) else [one.host]
+        yield from _certificate(f"server-{number}", shown_by)
         yield from _server(kind, one.host, address, one.port)
         if kind in scenarios.SECURED:
             yield f'certificate = "server-{number}"'

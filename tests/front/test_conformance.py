@@ -126,6 +126,21 @@ def test_a_statement_about_what_the_image_lacks_is_not_on_it() -> None:
     assert run.statements[1].reason == "the image has no get_ciphers"
 
 
+def test_what_asks_more_than_the_page_does_not_contradict_it() -> None:
+    run = conformance_of(outcome("one", False, "a"), outcome("two", False, "b"))
+    run.statements[0].beyond = True
+    conformance.judge(run, {})
+    assert run.counts == {"fails": 1, "fails beyond the page": 1}
+
+
+def test_the_catalogue_says_what_is_beyond_the_page() -> None:
+    beyond = {s.id for s in conformance.catalogue() if s.beyond}
+    assert beyond == {
+        "context.protocol-values", "verify-mode.values", "load-verify.one-argument",
+        "load-cert.correspond", "load-cert.chain", "implied.keep-alive",
+    }  # fmt: skip
+
+
 def test_a_known_failure_is_no_difference() -> None:
     known = {"two": Known("a", "ValueError", "the C module raises it")}
     run = conformance_of(outcome("two", False, "a", message="[a] raised ValueError: no"))

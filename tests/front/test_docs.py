@@ -263,6 +263,27 @@ def test_prelude_depends_on_what_the_example_does() -> None:
     assert surroundings.of("frob(x)\ntime.sleep(1)").missing == ["frob", "x"]
 
 
+@pytest.mark.parametrize(
+    ("host", "name", "names"),
+    [
+        ("a.example", "b.example", ["a.example"]),
+        ("a.example", "a.example", ["a.example"]),
+        ("192.168.1.77", "b.example", ["192.168.1.77", "b.example"]),
+    ],
+)
+def test_a_server_has_the_name_by_which_it_is_reached(
+    host: str, name: str, names: list[str]
+) -> None:
+    """An example that asks for another one has to fail; at an address it may ask for any."""
+    needs = surroundings.of(f"""\
+import socket, ssl
+s = socket.socket()
+s.connect(socket.getaddrinfo("{host}", 443)[0][-1])
+s = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(s, server_hostname="{name}")
+""")
+    assert needs.scenario.certificates["server-0"].names == tuple(names)
+
+
 def test_world_follows_the_example() -> None:
     source = """\
 import socket, ssl

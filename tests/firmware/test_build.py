@@ -137,3 +137,70 @@ def test_jobs_have_to_be_some():
     done = build("--jobs", 0)
     assert done.returncode == 2
     assert "--jobs 0" in complaint(done)
+
+
+def test_an_older_release_of_debian():
+    manifest = json.loads((ROOT / "build/1.25/manifest.json").read_text())
+    assert manifest["packages"]["micropython"].startswith("1.25.")
+    done = build("--release", "1.25", "--output", ROOT / "build/1.25")
+    assert done.returncode == 0 and "up to date" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("release", "told"),
+    [
+        ("1.2", "--release 1.2: Debian has micropython 1.25.0"),
+        ("curl=8", "--release curl: one of micropython, mbedtls, lwip"),
+    ],
+)
+def test_a_release_that_debian_has_not(tmp_path, release, told):
+    done = build("--release", release, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert told in complaint(done)
+
+
+def test_a_tree_and_a_release(tmp_path, micropython):
+    done = build("--sources", micropython, "--release", "1.25", "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert "--release and --sources both choose the MicroPython" in complaint(done)
+
+
+def test_a_tree_without_cmsis(tmp_path):
+    for name in ("py/mpconfig.h", "lib/mbedtls/library/ssl_tls.c", "lib/lwip/src/core/init.c"):
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_text("")
+    done = build("--sources", tmp_path / "tree", "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert "has no CMSIS: git submodule update --init lib/CMSIS_6" in complaint(done)
+
+
+@pytest.mark.parametrize(
+    ("targets", "mirror"),
+    [
+        ("Debian\tDebian-Security\thttp://s.example/\nDebian\tDebian\thttp://m.example/debian/\n",
+         "http://m.example/debian/"),
+        ("\t\thttp://unknown.example/debian/\n", "http://unknown.example/debian/"),
+        ("", None),
+    ],
+    ids=["known", "without indexes", "none"],
+)  # fmt: skip
+def test_the_archive_is_where_the_machine_has_it(tmp_path, targets, mirror):
+    """An apt-get that tells these targets, and downloads nothing."""
+    apt = tmp_path / "bin/apt-get"
+    path = tools(tmp_path / "bin", "make", "gcc", "arm-none-eabi-gcc", "dpkg-source", "sh")
+    (tmp_path / "targets").write_text(targets)
+    apt.write_text(
+        f'#!/bin/sh\nif [ "$1" = indextargets ]; then while IFS= read -r line; do echo "$line"; done '
+        f"<{tmp_path}/targets; else echo no network >&2; exit 1; fi\n"
+    )
+    apt.chmod(0o755)
+    cache = tmp_path / "cache"
+    done = build("--output", tmp_path / "out", PATH=path, OMVSIM_CACHE=str(cache))
+    assert done.returncode == 2
+    if mirror is None:
+        assert "apt has no package source" in complaint(done)
+        return
+    assert "no network" in complaint(done)
+    listed = (cache / "apt/sources.list").read_text().splitlines()
+    assert {line.split()[2] for line in listed} == {mirror}
+    assert [line.split()[3] for line in listed] == ["forky", "sid", "trixie"]

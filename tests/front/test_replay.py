@@ -80,9 +80,11 @@ rtc = 2026-06-15T12:00:00Z
 
 [certificates.ca]
 ca = true
+key = "RSA-2048"
 
 [certificates.peer]
 issuer = "ca"
+key = "RSA-2048"
 names = ["dtls.example.com"]
 
 [[server]]
@@ -90,6 +92,7 @@ kind = "dtls"
 name = "dtls.example.com"
 address = "93.184.215.15"
 certificate = "peer"
+ciphers = "AES128-GCM-SHA256"
 """
 LOSS = """\
 seed = 4

@@ -169,8 +169,9 @@ def expectations(path: Path, versions: Versions) -> tuple[dict[str, Known], str]
             )
             numbers = ", ".join(entry.get("upstream", []))
             reason = f"{entry['reason']} ({numbers})" if numbers else entry["reason"]
-            for test, message in entry["tests"].items() if applies else ():
-                found[str(test)] = Known(str(entry["statement"]), str(message), reason)
+            for statement, tests in entry["tests"].items() if applies else ():
+                for test, message in tests.items():
+                    found[str(test)] = Known(str(statement), str(message), reason)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: {error!r}: write it as robot/ssl/expected/known.toml") from None
     return found, str(micropython)

@@ -190,8 +190,9 @@ def test_the_archive_is_where_the_machine_has_it(tmp_path, targets, mirror):
     path = tools(tmp_path / "bin", "make", "gcc", "arm-none-eabi-gcc", "dpkg-source", "sh")
     (tmp_path / "targets").write_text(targets)
     apt.write_text(
-        f'#!/bin/sh\nif [ "$1" = indextargets ]; then while IFS= read -r line; do echo "$line"; done '
-        f"<{tmp_path}/targets; else echo no network >&2; exit 1; fi\n"
+        f'#!/bin/sh\nif [ "$1" = indextargets ]; then\n'
+        f'while IFS= read -r line; do echo "$line"; done <{tmp_path}/targets\n'
+        f"else echo no network >&2; exit 1; fi\n"
     )
     apt.chmod(0o755)
     cache = tmp_path / "cache"

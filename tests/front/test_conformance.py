@@ -63,25 +63,22 @@ LISTED = """
 checked = ["1.24", "1.26", "1.28"]
 
 [[known]]
-statement = "a"
 reason = "always"
-[known.tests]
+[known.tests.a]
 "one" = "1"
 
 [[known]]
-statement = "b"
 reason = "until it was mended"
 upstream = ["micropython#18547"]
 versions = "<1.28"
-[known.tests]
+[known.tests.b]
 "two" = "2"
 
 [[known]]
-statement = "c"
 reason = "a library"
 mbedtls = ">=3.6"
 ssl = "upstream"
-[known.tests]
+[known.tests.c]
 "three" = "3"
 """
 

@@ -7,7 +7,8 @@ recorded, not judged.
 
     server: 0 ServerHello, 1 Certificate, 2 ServerKeyExchange, 3 ServerHelloDone,
             4 ChangeCipherSpec, 5 Finished, 6 the first data
-    client: 0 ClientHello, 1 ClientKeyExchange, 2 ChangeCipherSpec, 3 Finished, 4 the first data
+    client: 0 ClientHello, 1 ClientKeyExchange, 2 ChangeCipherSpec, 3 Finished, 4 the first data;
+            where it is asked for a certificate, that and CertificateVerify come around message 1
 """
 
 import hashlib
@@ -44,7 +45,7 @@ _LARGEST = 1 << 14
 CBC_SUITE, CBC_SUITE_NAME = 0xC023, "ECDHE-ECDSA-AES128-SHA256"
 HELLO_REQUEST, CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 0, 1, 2, 11
 SERVER_KEY_EXCHANGE, CERTIFICATE_REQUEST, SERVER_HELLO_DONE = 12, 13, 14
-CLIENT_KEY_EXCHANGE, FINISHED = 16, 20
+CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE, FINISHED = 15, 16, 20
 
 
 @dataclass
@@ -450,12 +451,13 @@ class Session(Application):
         # of writing, of reading
         self._keys: tuple[Keys, Keys] | tuple[CbcKeys, CbcKeys] | None = None
         self._writes = self._reads = False  # ... with the keys
-        self._ready = self._over = False
+        self._ready = self._over = self._requested = False
         self._handlers: dict[int, Callable[[bytes, bytes], None]] = {
             CLIENT_HELLO: self._on_client_hello,
             SERVER_HELLO: self._on_server_hello,
             CERTIFICATE: self._on_certificate,
             SERVER_KEY_EXCHANGE: self._on_server_key_exchange,
+            CERTIFICATE_REQUEST: self._on_certificate_request,
             SERVER_HELLO_DONE: self._on_server_hello_done,
             CLIENT_KEY_EXCHANGE: self._on_client_key_exchange,
             FINISHED: self._on_finished,
@@ -675,8 +677,18 @@ class Session(Application):
     def _on_server_key_exchange(self, message: bytes, _before: bytes) -> None:
         self._derive(message[8 : 8 + message[7]])
 
+    def _on_certificate_request(self, _message_: bytes, _before: bytes) -> None:
+        self._requested = True
+
     def _on_server_hello_done(self, _message_: bytes, _before: bytes) -> None:
+        chain = self._certificate
+        if self._requested:
+            self._say(_message(CERTIFICATE, certificate_body(chain)))
         self._say(_message(CLIENT_KEY_EXCHANGE, self._point()))
+        if self._requested and chain:
+            made = signature(chain, self._transcript)
+            signed = self._record.noted(self._wrong.signature(made), made)
+            self._say(_message(CERTIFICATE_VERIFY, signed))
         self._finish()
 
     def _on_client_key_exchange(self, message: bytes, _before: bytes) -> None:

@@ -14,7 +14,55 @@ Fatal Alerts Of Every Kind Instead Of A ClientHello
     raised OSError -30592    fatal_alert:0:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
 
 Fatal Alerts In Every Other State
-    raised OSError -30592    fatal_alert:1-4:40
+    raised OSError -30592    fatal_alert:1-4:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
+
+Warnings, From A Client
+    got b'ping'    warning_alert:0,1,3,4:90
+
+A Client That Closes Its Half    got b'ping'    half_close
+A Client Without A close_notify    got b'ping'    no_close_notify
+
+A Client That Stops Reading
+    [Documentation]    TCP's window closes; the time-out ends the write that waits for it.
+    [Template]    NONE
+    Camera Starts    ${CURDIR}/camera/write_on.py
+    Client Calls Camera    name=stuck    send=ping    misbehave=stops_reading:4    hold_ms=60000    leave_ms=90000
+    Camera Finishes    60
+    Camera Should Raise    OSError    110
+    Peer Should Have Misbehaved    stuck
+
+A Client With A Wrong Signature
+    [Template]    NONE
+    The Camera Verifies Clients
+    Client Calls Camera    name=forger    certificate=client_p256    misbehave=bad_signature    leave_ms=20000
+    Camera Finishes    60
+    Camera Should Raise    OSError    -19968
+    Peer Should Have Misbehaved    forger
+    Nobody Should Have Met    forger
+
+A Client Of Our Own With A Certificate
+    [Template]    NONE
+    The Camera Verifies Clients
+    Client Connects To Camera    name=honest    certificate=client_p256    misbehave=no
+    Peer Should Have Received    hello\n
+    Camera Finishes
+    Camera Should Not Raise
+
+A Client With A Chain
+    [Template]    NONE
+    The Camera Verifies Clients
+    Client Connects To Camera    name=chained    certificate=client_of_intermediate
+    Peer Should Have Received    hello\n
+    Camera Finishes
+    Camera Should Not Raise
+
+A Client Without Its Intermediate
+    [Template]    NONE
+    The Camera Verifies Clients
+    Client Calls Camera    name=short    certificate=client_without_intermediate    leave_ms=20000
+    Camera Finishes    60
+    Camera Should Raise    ValueError    not correctly signed by the trusted CA
+    Nobody Should Have Met    short
 
 Unexpected Messages In Every State, From A Client
     raised OSError -30464    unexpected:0:0,2,4,11-16,20,99
@@ -100,5 +148,9 @@ A Byte A Second, From A Client
 
 
 *** Keywords ***
+The Camera Verifies Clients
+    Camera Starts    ${CURDIR}/../ssl/camera/serve_one.py    cert=server_p256.der    key=server_p256.key    mode=${2}    ca=ca.der
+
 A Good Client Is Served
+    Camera Does    gc.collect()
     Camera Meets Clients    got b'ping'    no

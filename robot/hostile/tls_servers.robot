@@ -13,7 +13,7 @@ A Server That Behaves    got b'hello ping'    no
 
 Fatal Alerts Of Every Kind In Every State
     raised OSError -30592    fatal_alert:0,1:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
-    raised OSError -30592    fatal_alert:2-6:40,80
+    raised OSError -30592    fatal_alert:2-6:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
 
 Warnings Are Passed Over
     [Tags]    tenth
@@ -111,6 +111,15 @@ Extensions That Nobody Asked For
     got b'hello ping'    unknown_extension    duplicate_extension
 
 Each Byte In A Segment Of Its Own    got b'hello ping'    byte_by_segment
+
+A Record Of 20 kB
+    [Documentation]    RFC 5246 section 6.2.3: at most 2^14 + 2048. Mbed TLS's mbedtls_ssl_fetch_input(): BAD_INPUT_DATA.
+    [Template]    NONE
+    Network Has Server    tls    large.example    port=9443    certificate=example_p256    greeting=x    size=20000    misbehave=oversize_record
+    Camera Does    s = connect('large.example', 9443)
+    Camera Raises    OSError    s.read(20000)
+    Camera Should Raise    OSError    -28928
+    Peer Should Have Misbehaved    large.example
 
 A Server That Stops Reading
     [Documentation]    TCP's window closes; the time-out ends the write that waits for it.

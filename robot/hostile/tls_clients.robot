@@ -23,8 +23,9 @@ A Client That Closes Its Half    got b'ping'    half_close
 A Client Without A close_notify    got b'ping'    no_close_notify
 
 A Client That Stops Reading
-    [Documentation]    TCP's window closes; the time-out ends the write that waits for it.
+    [Documentation]    TCP's window closes; the time-out ends the write that waits for it. What is unsent keeps lwIP's memory while the client is there: a next handshake loses its Certificate message, so no good client follows.
     [Template]    NONE
+    [Teardown]    Stop Camera
     Camera Starts    ${CURDIR}/camera/write_on.py
     Client Calls Camera    name=stuck    send=ping    misbehave=stops_reading:4    hold_ms=60000    leave_ms=90000
     Camera Finishes    60

@@ -1,7 +1,6 @@
 """--forward and --reach: programs of this computer and the camera, through real sockets."""
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -18,6 +17,8 @@ from netsim.certificates import Authority
 from netsim.scenario import loads
 
 WORLD = """
+[camera]
+rtc = 2026-06-15T12:00:00Z
 [camera.files]
 "server.der" = { certificate = "server" }
 "server.key" = { key = "server" }
@@ -40,6 +41,8 @@ for _ in range({pieces}):
 print("echoed", {pieces} * len(piece))
 s.close()
 """
+#: s_server -rev sends each line back, last letter first
+REVERSED = 's.write(b"local\\n")\nprint(s.read(5))\ns.close()'
 
 
 MQTT_WORLD = """
@@ -122,24 +125,30 @@ def until_it_listens(attempt: Callable[[], str], wanted: str) -> str:
     return told
 
 
-def test_curl_and_s_client_reach_the_cameras_server(served: Callable[..., int]) -> None:
+def test_curl_and_s_client_reach_the_cameras_server(
+    served: Callable[..., int], world: Path
+) -> None:
+    """Both verify the camera, and by another name they refuse it."""
     port = served("tls_server.py", 8443)
+    ca = world.with_name("server.pem")
 
-    def s_client() -> str:
+    def s_client(name: str) -> str:
         done = subprocess.run(
-            ["openssl", "s_client", "-quiet", "-ign_eof", "-connect", f"127.0.0.1:{port}"],
+            ["openssl", "s_client", "-quiet", "-ign_eof", "-connect", f"127.0.0.1:{port}",
+             "-CAfile", ca, "-verify_return_error", "-verify_hostname", name],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
         return done.stdout
 
     for _ in range(3):
-        assert until_it_listens(s_client, "hello") == "hello\n"
-    if curl := shutil.which("curl"):
-        done = subprocess.run(
-            [curl, "-sk", "--http0.9", f"https://127.0.0.1:{port}/"],
-            capture_output=True, text=True, timeout=30, check=False,
-        )  # fmt: skip
-        assert done.stdout == "hello\n", "the greeting is no HTTP, but all that there is"
+        assert until_it_listens(lambda: s_client("real.lan"), "hello") == "hello\n"
+    done = subprocess.run(
+        ["curl", "-s", "--http0.9", "--cacert", ca, "--resolve", f"real.lan:{port}:127.0.0.1",
+         f"https://real.lan:{port}/"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stdout == "hello\n", "the greeting is no HTTP, but all that there is"
+    assert s_client("other.lan") == ""
 
 
 def test_dtls_reaches_the_cameras_server(served: Callable[..., int]) -> None:
@@ -156,7 +165,57 @@ def test_dtls_reaches_the_cameras_server(served: Callable[..., int]) -> None:
             program.kill()
             return program.communicate()[0]
 
-    assert "hello" in until_it_listens(s_client, "hello")
+    assert until_it_listens(s_client, "hello") == "hello\n"
+
+
+def test_the_camera_verifies_s_server(
+    omvsim: Run, world: Path, tmp_path: Path, image: Path,
+    start_program: Callable[[list[object], int], None],
+) -> None:  # fmt: skip
+    port, certificate = free_port(), world.with_name("server.pem")
+    start_program(
+        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", certificate, "-rev",
+         "-quiet"], port,
+    )  # fmt: skip
+    script = tmp_path / "reverse.py"
+    script.write_text(ECHO.format(port=port, verify=2, pieces=0).replace("s.close()", REVERSED))
+    done = omvsim(
+        "run", "--scenario", world, "--reach", f"real.lan=127.0.0.1:{port}",
+        "--time-limit", "1m", "--out", tmp_path / "run", script,
+    )  # fmt: skip
+    assert done.stdout == "echoed 0\nb'lacol'\n", done.stderr
+    assert done.returncode == 0
+
+
+def test_the_camera_speaks_dtls_with_s_server(
+    omvsim: Run, world: Path, tmp_path: Path, image: Path
+) -> None:
+    port, certificate = free_port(socket.SOCK_DGRAM), world.with_name("server.pem")
+    script = tmp_path / "dtls.py"
+    script.write_text(f"""
+import socket, ssl
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(socket.getaddrinfo("real.lan", {port})[0][-1])
+ctx = ssl.SSLContext(ssl.PROTOCOL_DTLS_CLIENT)
+ctx.verify_mode = ssl.CERT_REQUIRED
+ctx.load_verify_locations(cafile="ca.der")
+s = ctx.wrap_socket(sock, server_hostname="real.lan")
+s.write(b"from the camera\\n")
+""")
+    with subprocess.Popen(
+        ["openssl", "s_server", "-dtls1_2", "-accept", f"127.0.0.1:{port}", "-cert", certificate,
+         "-quiet"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        try:
+            done = omvsim(
+                "run", "--scenario", world, "--reach", f"real.lan=127.0.0.1:{port}/udp",
+                "--time-limit", "1m", "--out", tmp_path / "run", script,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert server.stdout is not None
+            assert server.stdout.readline() == "from the camera\n"
+        finally:
+            server.terminate()
 
 
 def echo_server(world: Path, listener: socket.socket) -> None:
@@ -254,8 +313,8 @@ def test_an_occupied_port(omvsim: Run, example: Path, tmp_path: Path, image: Pat
 
 def test_a_tap_device(start: Start, tmp_path: Path, image: Path) -> None:
     """In a network namespace of its own: the kernel connects to the camera."""
-    if os.geteuid() or not shutil.which("unshare") or not shutil.which("ip"):
-        pytest.skip("a TAP device needs root and iproute2")
+    if os.geteuid():
+        pytest.skip("a TAP device needs root")
     script = tmp_path / "wait.py"
     script.write_text(
         "import socket\ns = socket.socket()\n"

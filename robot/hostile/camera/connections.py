@@ -1,9 +1,10 @@
-# One connection after the other: what each comes to, one line each.
-from helpers import socket, ssl
+# One connection after the other: what each comes to, one line each, and what they cost of the heap.
+from helpers import free, socket, ssl
 
-for number in range(count):
+
+def meet(number):
+    sock = socket.socket()
     try:
-        sock = socket.socket()
         sock.settimeout(5)
         sock.connect(socket.getaddrinfo(server, 9443)[0][-1])
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -15,3 +16,9 @@ for number in range(count):
     except (OSError, ValueError) as error:
         print(number, "raised", type(error).__name__, error.args[0])
     sock.close()
+
+
+before = free()
+for number in range(count):
+    meet(number)
+print("heap", before - free())

@@ -55,7 +55,7 @@ def visit(out: Path, cameras: int) -> list[str]:
     return printed
 
 
-@pytest.mark.parametrize("cameras", [1, 3])
+@pytest.mark.parametrize("cameras", [1, 2])
 def test_cameras_meet_and_their_captures_agree(tmp_path: Path, cameras: int) -> None:
     assert visit(tmp_path, cameras) == ["3000\n"] * cameras
     at_first = frames(tmp_path / "camera/net.pcapng")

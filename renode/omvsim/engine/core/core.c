@@ -108,7 +108,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 {
     Core *c = user;
     uint8_t it = (uint32_t)address == c->block_end ? c->facts->it_end : 0;
-    if (c->it_doubtful && it_is_wrong(c, it)) {
+    if (c->it_doubtful && it_is_wrong(c, it_at(c, (uint32_t)address))) {
         c->it_stale = true; /* mended outside: leaving the engine brings the bits back */
         c->stopping = true;
         uc_emu_stop(uc);

@@ -14,7 +14,10 @@ Fatal Alerts Of Every Kind Instead Of A ClientHello
     raised OSError -30592    fatal_alert:0:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
 
 Fatal Alerts In Every Other State
-    raised OSError -30592    fatal_alert:1-4:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
+    raised OSError -30592    fatal_alert:1:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
+    raised OSError -30592    fatal_alert:2:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
+    raised OSError -30592    fatal_alert:3:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
+    raised OSError -30592    fatal_alert:4:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
 
 Warnings, From A Client
     got b'ping'    warning_alert:0,1,3,4:90
@@ -139,7 +142,6 @@ Records Of One Byte, From A Client
     [Documentation]    They are allowed; Mbed TLS does not put a message's head together.
     raised OSError -29184    tiny_records
 
-Records Of A Hundred Bytes, From A Client    got b'ping'    small_records
 Extensions Unknown And Twice    got b'ping'    unknown_extension    duplicate_extension
 Each Byte In A Segment Of Its Own, From A Client    got b'ping'    byte_by_segment
 

@@ -235,12 +235,21 @@ class robotlib:
     @keyword
     def camera_clock_should_be_right(self) -> None:
         """It shows the scenario's time, to a second."""
-        true = self.testbed.scenario.time + timedelta(microseconds=self.testbed.now // 1000)
+        self._clock_should_show(
+            self.testbed.scenario.time + timedelta(microseconds=self.testbed.now // 1000), 1
+        )
+
+    @keyword
+    def camera_clock_should_be_that_of_the_host(self) -> None:
+        """It shows the local time of this computer, as mpremote sets it, to two minutes."""
+        self._clock_should_show(datetime.now().replace(tzinfo=UTC), 120)
+
+    def _clock_should_show(self, true: datetime, seconds: int) -> None:
         year, month, day, hour, minute, second = ast.literal_eval(
             self.testbed.exec("import time\nprint(time.gmtime()[:6])")
         )
         shown = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-        if abs(shown - true) > timedelta(seconds=1):
+        if abs(shown - true) > timedelta(seconds=seconds):
             raise AssertionError(f"the camera's clock shows {shown}, but it is {true}")
 
     @keyword

@@ -65,6 +65,14 @@ One May Be A Path And The Other Bytes
     [Tags]    load-cert.bytes
     Camera Does    server_context('server.der', open('server.key', 'rb').read())
 
+A bytearray Is No Bytes
+    [Tags]    load-cert.bytes
+    Camera Raises    TypeError    server_context(bytearray(open('server.der', 'rb').read()), 'server.key')
+
+A Byte Behind The Key Is Noticed
+    [Tags]    load-cert.bytes
+    Camera Refuses    server_context('server.der', open('server.key', 'rb').read() + b'\\n')
+
 Bytes That Are No Certificate Are Refused
     [Tags]    load-cert.bytes
     Camera Refuses    server_context(b'server.der', b'server.key')
@@ -144,6 +152,10 @@ A CA File And CA Data Are Not Given Together
 One Of Both Has To Be Given
     [Tags]    load-verify.one-argument
     Camera Raises    TypeError or ValueError    context().load_verify_locations()
+
+An Empty Path Is No CA File
+    [Tags]    load-verify.one-argument
+    Camera Raises    TypeError or ValueError or OSError    context().load_verify_locations(cafile='')
 
 A Missing CA File Is ENOENT
     [Tags]    load-verify.one-argument

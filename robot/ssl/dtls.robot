@@ -174,6 +174,11 @@ A Lost ClientHello Is Sent Again By A Non-Blocking Client
     Camera Should Not Raise
     Camera Should Print    b'hello\\n'
 
+A Lost ClientHello Is Sent Again By A Client With A Time-Out
+    [Tags]    dtls.loss
+    Network Has Server    dtls    dtls.example.com    certificate=dtls    ignore=1
+    Camera Does    sock = udp()    sock.settimeout(5)    s = context(protocol=ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(sock)
+
 A Datagram Is Read As It Came
     [Tags]    dtls.datagrams
     Network Has Server    dtls    dtls.example.com    certificate=dtls    greeting=abcde

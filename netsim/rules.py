@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from scapy.config import conf
 from scapy.fields import EnumField, FlagsField
-from scapy.layers.dhcp import DHCP
+from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dns import DNS
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
@@ -30,8 +30,8 @@ from netsim.scapy_dtls import DTLS
 if TYPE_CHECKING:
     from netsim.scenario import Rule
 
-LAYERS = {layer.__name__: layer for layer in (Ether, ARP, IP, ICMP, UDP, TCP, DHCP, DNS, NTP, DTLS,
-                                              Raw)}  # fmt: skip
+LAYERS = {layer.__name__: layer for layer in (Ether, ARP, IP, ICMP, UDP, TCP, BOOTP, DHCP, DNS, NTP,
+                                              DTLS, Raw)}  # fmt: skip
 TERM = re.compile(
     r"\s*(?P<layer>\w+)(?:\.(?P<field>\w+)(?:\s*(?P<op>==|!=|<=|>=|<|>|&)\s*(?P<value>\S+))?)?(?=\s|$)"
 )

@@ -88,6 +88,18 @@ A DHCP Server That Never Answers
     Time Passes    60
     A Good Connection Works
 
+A DHCP Server That Gives Another Address With The Next Lease
+    [Documentation]    lwIP looks at its lease once a minute.
+    [Template]    NONE
+    [Setup]    Start Camera    scenario=${CURDIR}${/}short_lease.toml
+    Camera Does    from helpers import *    import network    lan = network.LAN()
+    Camera Evaluates    lan.ipconfig('addr4')[0]    '192.168.1.100'
+    Network Rule    match=BOOTP.op == 2    action=rewrite    set=${{ {'BOOTP.yiaddr': '192.168.1.150'} }}
+    Time Passes    125
+    Camera Evaluates    lan.ipconfig('addr4')[0]    '192.168.1.150'
+    Time Passes    60
+    A Good Connection Works
+
 A DNS Server That Times Out
     [Template]    NONE
     Network Rule    match=UDP.sport == 53    action=drop    until_ms=60000

@@ -559,13 +559,12 @@ class Session(Application):
         size = self._wrong.size if step.kind in (HANDSHAKE, APPLICATION_DATA) else _LARGEST
         if step.kind == APPLICATION_DATA:
             size = max(size, _LARGEST)
-            self._record.misdeeds += len(step.body) > _LARGEST < size
-        for at in range(0, max(len(step.body), 1), size):
+        end = max(len(step.body), 1)
+        for at in self._record.noted(range(0, end, size), range(0, end, _LARGEST)):
             body = step.body[at : at + size]
             if step.encrypted and self._keys and self._writes:
                 body = self._keys[0].seal(step.kind, body)
             sealed = bytes([step.kind]) + _TLS12 + len(body).to_bytes(2, "big") + body
-            self._record.misdeeds += min(len(step.body), _LARGEST) > size
             self._overrides("write")
             self._wrong.write(self, self._record.noted(self._wrong.record(sealed, step), sealed))
 

@@ -12,8 +12,6 @@ import planted
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DEFAULT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "openmv-testbed")
-CACHE = Path(os.environ.get("OMVSIM_CACHE", DEFAULT))
 
 
 def build(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +40,7 @@ def tools(folder: Path, *names: str) -> str:
 
 @pytest.fixture(scope="module")
 def micropython() -> Path:
-    found = sorted((CACHE / "sources").glob("micropython_*"))
+    found = sorted(planted.sources().glob("micropython_*"))
     assert found, "ci/test builds the firmware first"
     return found[-1]
 

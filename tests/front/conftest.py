@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import planted
+import program
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,17 +41,10 @@ def example() -> Path:
 
 
 @pytest.fixture
-def omvsim() -> Run:
+def omvsim(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """omvsim(argument, ...) runs the program to its end."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "omvsim", *map(str, arguments)],
-            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-            check=False,
-        )  # fmt: skip
-
-    return run
+    folder = tmp_path_factory.mktemp("omvsim")
+    return lambda *arguments: program.run(folder, *map(str, arguments))
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class CameraPort:
         self.plugged = scenario.camera.link
         self._now = 0
         self._lease, self._moved = lease, moved
-        self._seen: IPv4Address | None = None  # the address that the camera has used last
+        self.seen: IPv4Address | None = None  # the address that the camera has used last
         self._mac = bytes(6)  # likewise
         self._told: IPv4Address | None = None
         self.arrived: list[bytes] = []
@@ -54,7 +54,7 @@ class CameraPort:
     @property
     def address(self) -> IPv4Address | None:
         """The camera's address: by its lease, else as last seen."""
-        return self._lease(self._mac) or self._seen
+        return self._lease(self._mac) or self.seen
 
     def transmit(self, frame: bytes, now: int) -> None:
         """The camera has sent a frame at `now`."""
@@ -63,8 +63,10 @@ class CameraPort:
             self._pass(frame, from_camera=True)
             self._faults.lines[FROM_CAMERA].receive(frame, now)
             self._mac = frame[6:12]
-            if frame[12:14] == b"\x08\x00" and len(frame) >= 34 and any(frame[26:30]):
-                self._seen = IPv4Address(frame[26:30])
+            # the source of IPv4, or the sender of ARP
+            own = {b"\x08\x00": frame[26:30], b"\x08\x06": frame[28:32]}.get(frame[12:14], b"")
+            if len(own) == 4 and any(own):
+                self.seen = IPv4Address(own)
             if self.address and self.address != self._told:
                 self._told = self.address
                 self._moved(self.name, self._told)

@@ -11,7 +11,8 @@
 #include "py/runtime.h"
 #include "extmod/vfs.h"
 
-enum { BANK = 0x08100000, SECTOR = 128 * 1024, SECTORS = 8, BLOCK = 4096, WORD = 32 };
+extern uint8_t _littlefs[]; // the linker script's
+enum { SECTOR = 128 * 1024, SECTORS = 8, BLOCK = 4096, WORD = 32 };
 
 static uint8_t cache[SECTOR] __attribute__((section(".sector_cache"), aligned(WORD)));
 static int cached = -1;
@@ -60,7 +61,7 @@ static bool flush(void) {
     if (!dirty) {
         return true;
     }
-    uint32_t base = BANK + cached * SECTOR;
+    uint32_t base = (uint32_t)_littlefs + cached * SECTOR;
     bool erase = false;
     for (uint32_t i = 0; i < SECTOR && !erase; i += WORD) {
         erase = memcmp((void *)(base + i), cache + i, WORD) != 0 && !blank((void *)(base + i));
@@ -94,7 +95,7 @@ static bool select_sector(int sector) {
         if (!flush()) {
             return false;
         }
-        memcpy(cache, (void *)(BANK + sector * SECTOR), SECTOR);
+        memcpy(cache, _littlefs + sector * SECTOR, SECTOR);
         cached = sector;
     }
     return true;
@@ -144,7 +145,7 @@ static mp_obj_t flash_readblocks(size_t n_args, const mp_obj_t *args) {
     for (size_t done = 0; done < buf.len;) {
         size_t at = (offset + done) % SECTOR, n = MIN(buf.len - done, SECTOR - at);
         int sector = (offset + done) / SECTOR;
-        const uint8_t *from = sector == cached ? cache : (uint8_t *)BANK + sector * SECTOR;
+        const uint8_t *from = sector == cached ? cache : _littlefs + sector * SECTOR;
         memcpy((uint8_t *)buf.buf + done, from + at, n);
         done += n;
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from littlefs import LittleFS, LittleFSError, UserContext
 
 from omvsim.errors import UserError
 
@@ -17,15 +19,21 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "build/firmware/openmv_h7.elf"
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 UNIQUE_ID = 0x1FF1E800
+PROGRAM = 32  # bytes that the flash programs at once; MicroPython's caches are four of them
+BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, of a file system
+DISK_VERSION = 0x00020000  # what every littlefs 2 reads
 
 
 @dataclass(frozen=True)
 class Image:
-    """(address, bytes) of what is loaded, and the SHA-256 of the file."""
+    """(address, bytes) of what is loaded, the SHA-256 of the file, where its file system lies
+    (a range of addresses in steps of a block), and what is loaded beside the file."""
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
     sha256: str
+    littlefs: range | None = None
+    added: tuple[tuple[int, bytes], ...] = ()
 
     def word(self, address: int) -> int | None:
         """The 32-bit word that the image puts at an address, or None."""
@@ -49,11 +57,13 @@ def load(path: Path | None = None) -> Image:
         raise UserError(f"{chosen}: the file is empty: build the image again")
     with chosen.open("rb") as file:
         try:
-            segments = tuple(_segments(chosen, ELFFile(file), len(content)))
-        except (ELFError, KeyError, ValueError, UnicodeDecodeError) as error:
+            elf = ELFFile(file)
+            segments = tuple(_segments(chosen, elf, len(content)))
+            littlefs = _littlefs(elf)
+        except (ELFError, KeyError, ValueError, UnicodeDecodeError, struct.error) as error:
             kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
             raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
-    return Image(chosen, segments, hashlib.sha256(content).hexdigest())
+    return Image(chosen, segments, hashlib.sha256(content).hexdigest(), littlefs)
 
 
 def _segments(path: Path, elf: ELFFile, size: int) -> Iterable[tuple[int, bytes]]:
@@ -71,6 +81,39 @@ def _segments(path: Path, elf: ELFFile, size: int) -> Iterable[tuple[int, bytes]
             yield segment.header.p_paddr, segment.data()
     if not found:
         raise UserError(f"{path}: nothing to load: link the image to an executable")
+
+
+def _littlefs(elf: ELFFile) -> range | None:
+    """Where the section of that name says that the file system lies (firmware/port's script)."""
+    section = elf.get_section_by_name(".littlefs")
+    if section is None:
+        return None
+    start, size, block = struct.unpack("<3I", section.data())
+    if size > LARGEST or block not in BLOCKS or size % block:
+        raise ValueError(f".littlefs: {size} bytes in blocks of {block} are no file system")
+    return range(start, start + size, block)
+
+
+def holding(image: Image, files: Mapping[str, bytes]) -> Image:
+    """The image with files in its littlefs, as one flashes both; UserError if they do not fit."""
+    blocks = image.littlefs
+    assert blocks is not None
+    flash = UserContext(buffer=bytearray(b"\xff") * (len(blocks) * blocks.step))
+    system = LittleFS(
+        flash, block_size=blocks.step, block_count=len(blocks), prog_size=PROGRAM,
+        read_size=PROGRAM, cache_size=4 * PROGRAM, disk_version=DISK_VERSION,
+    )  # fmt: skip
+    for name, content in files.items():
+        try:
+            if "\0" in name:
+                raise ValueError("a NUL ends no name")
+            system.makedirs(f"/{name}".rpartition("/")[0], exist_ok=True)
+            with system.open(name, "wb") as file:
+                file.write(content)
+        except (LittleFSError, OSError, ValueError) as error:
+            raise UserError(f"[camera.files] {name!r}: {error}") from None
+    content = bytes(flash.buffer).rstrip(b"\xff")  # the rest is erased flash
+    return replace(image, added=(*image.added, (blocks.start, content)))
 
 
 def check_vectors(image: Image, memories: Iterable[range]) -> None:
@@ -95,7 +138,7 @@ def check_vectors(image: Image, memories: Iterable[range]) -> None:
 def renumbered(image: Image, number: int) -> Image:
     """The image for a chip from another place of the wafer (RM0433 61.1): one camera of many."""
     coordinates = (0x001F0042 + (number << 16)).to_bytes(4, "little")
-    return replace(image, segments=(*image.segments, (UNIQUE_ID, coordinates)))
+    return replace(image, added=(*image.added, (UNIQUE_ID, coordinates)))
 
 
 def display(path: Path) -> str:

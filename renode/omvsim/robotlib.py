@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import re
 import shutil
 import string
 import subprocess
@@ -337,6 +338,12 @@ class robotlib:
             )
 
     @keyword
+    def heap_should_be_as_before(self) -> None:
+        """The script told what it had cost of the heap, in lines such as `heap 0`: nothing."""
+        if set(costs := re.findall(r"^heap (-?\d+)$", self._text, re.MULTILINE)) != {"0"}:
+            raise AssertionError(f"it cost {costs} bytes of the heap:\n{self._text}{self._raised}")
+
+    @keyword
     def camera_should_not_print(self, text: str) -> None:
         """The script did not print this text."""
         if text in self._text:
@@ -476,8 +483,7 @@ class robotlib:
         if idle:
             raise AssertionError(f"{name} has not done what is wrong: {', '.join(idle)}")
         told = [line.partition(" ")[2] for line in self._text.splitlines()]
-        # after other scripts a lone good one may find what they left behind
-        if (lost := told.pop()) != "0" and wishes != ["no"]:
+        if (lost := told.pop()) != "0":
             raise AssertionError(f"{len(wishes)} connections cost {lost} bytes of the heap")
         pairs = zip(wishes, told, strict=True)
         wrong = [f"{wish}: {got}" for wish, got in pairs if not got.startswith(outcome)]

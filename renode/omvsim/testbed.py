@@ -138,13 +138,16 @@ class Testbed:
         self.image = images.load(Path(firmware) if firmware else None)
         if self._cameras:
             self.image = images.renumbered(self.image, len(self._cameras))
+        self._unwritten = netsim.camera_files(self.scenario)
+        if self._unwritten and self.image.littlefs:
+            self.image = images.holding(self.image, self._unwritten)
+            self._unwritten = {}
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
         seed = self.scenario.seed + len(self._cameras)
         self.engine = engines.make(engine, description, self.image, seed, self.scenario.camera.rtc)
         self._link = self.scenario.camera.link
         self.engine.set_link(self._link)
-        self.files = netsim.camera_files(self.scenario)
         self.console = bytearray()
         self.booted = False
         self.printed: Callable[[bytes], object] = lambda data: None
@@ -327,15 +330,15 @@ class Testbed:
         self.run_until(lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt")
 
     def boot(self, limit: int = 10 * SECOND) -> None:
-        """Run to the prompt, then until the network has given an address if it can."""
+        """Run to the prompt, then until the camera uses the address that DHCP has for it."""
         self._await_prompt(0, limit)
         self.booted = True
         if self.scenario.dhcp.enabled and self.scenario.camera.link:
             end = self.now + 5 * SECOND
-            while self.port.address is None and self.now < end:
+            while self.port.seen is None and self.now < end:
                 self.step(min(end, self.now + STRIDE))
                 self.waiting()
-        for name, content in self.files.items():
+        for name, content in self._unwritten.items():
             self.put(name, content)
 
     def start(

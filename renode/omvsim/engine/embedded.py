@@ -162,7 +162,7 @@ class Embedded:
             raise UserError(f"{board.path}: no UART named {console} for the console")
         self._uart = uart
         uart.transmitted = self._on_printed
-        for address, content in image.segments:
+        for address, content in (*image.segments, *image.added):
             try:
                 self._core.write(address, content)
             except LookupError:

@@ -122,6 +122,9 @@ class Renode:
             self._do(f"emulation SetSeed {seed}")
             self._do(f"$bin=@{_plain(image, self._own)}")
             self._do(f"include @{script}")
+            for address, content in image.added:
+                (self._own / "added.bin").write_bytes(content)
+                self._do(f"sysbus LoadBinary @{self._own / 'added.bin'} 0x{address:X}")
             if rtc_start and rtc_start.replace(tzinfo=None) != COLD_RTC:
                 self._set_clock(rtc_start)
             self._do(f"link Attach sysbus.cpu sysbus.ethernet sysbus.{console}")

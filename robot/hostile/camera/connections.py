@@ -1,5 +1,5 @@
 # One connection after the other: what each comes to, one line each, and what they cost of the heap.
-from helpers import free, socket, ssl
+from helpers import heap, socket, ssl
 
 
 def meet(number):
@@ -18,7 +18,4 @@ def meet(number):
     sock.close()
 
 
-before = free()
-for number in range(count):
-    meet(number)
-print("heap", before - free())
+heap(meet, count)

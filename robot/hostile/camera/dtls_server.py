@@ -1,8 +1,11 @@
-# A DTLS server that survives its clients; each is greeted, and should say `ping` once.
-from helpers import datagrams, dtls_context
+# A DTLS server that survives its clients; each is greeted, and should say `ping` once. After
+# each: what they have left of the heap.
+from helpers import ballast, datagrams, dtls_context, free
 
 ctx = dtls_context("server_p256.der", "server_p256.key")  # netsim's own clients know P-256 only
-while True:
+
+
+def visit():
     sock, address = datagrams()
     sock.settimeout(10)
     try:
@@ -18,3 +21,14 @@ while True:
     except (OSError, ValueError) as error:
         print("refused", error.args)
         sock.close()
+
+
+def serve():
+    holes = ballast()
+    before = free()
+    while holes:
+        visit()
+        print("heap", before - free())
+
+
+serve()

@@ -11,7 +11,7 @@ context.load_cert_chain("server_p256.der", "server_p256.key")
 served = 0
 for _ in range(connections):
     client, address = listener.accept()
-    client.settimeout(10)
+    client.settimeout(30)
     try:
         secure = context.wrap_socket(client, server_side=True)
         secure.write(b"hello " + secure.read(6))

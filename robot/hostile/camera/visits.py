@@ -1,6 +1,6 @@
 # A TLS server that survives its clients: what each comes to, one line each, and what they cost of
 # the heap.
-from helpers import free, listen, server_context
+from helpers import heap, listen, server_context
 
 
 def visit(number):
@@ -18,8 +18,5 @@ def visit(number):
 # netsim's own clients know P-256 only
 ctx = server_context("server_p256.der", "server_p256.key")
 listener = listen()
-before = free()
-for number in range(count):
-    visit(number)
-print("heap", before - free())
+heap(visit, count)
 listener.close()

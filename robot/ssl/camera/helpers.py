@@ -107,6 +107,25 @@ def free():
     return gc.mem_free()
 
 
+def ballast():
+    """Fill the holes of the heap: the collector takes what lies on the stack for references, and
+    past the holes is nothing yet that it could point to."""
+    holes = []
+    while len(holes) < 300:
+        holes.append([])
+    return holes
+
+
+def heap(function, count=1):
+    """Call it with 0, 1, ...; print what that costs of the heap."""
+    holes = ballast()
+    before = free()
+    for number in range(count):
+        function(number)
+    print("heap", before - free())
+    return holes
+
+
 def same(data, size):
     """Is this the alphabet over and over, size bytes of it?"""
     alphabet = b"abcdefghijklmnopqrstuvwxyz"

@@ -7,7 +7,7 @@ with netsim.build(netsim.scenario.default(), Path("net.pcapng")) as network:
 
 from pathlib import Path
 
-from netsim import scenario
+from netsim import scapy_settings, scenario  # noqa: F401 - the settings come first
 from netsim.certificates import camera_files
 from netsim.errors import ScenarioError, UserError
 from netsim.events import Event

@@ -3,6 +3,7 @@
 import hashlib
 from functools import cache
 
+import gmpy2
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -17,7 +18,6 @@ _ORDERS = {  # of the base points, SEC 2 sections 2.4.2 and 2.5.1
 }
 _CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
 _EXPONENT = 65537
-_SMALL_PRIMES = [p for p in range(3, 2000, 2) if all(p % q for q in range(3, p, 2))]
 
 
 def derive_bytes(seed: int, label: str, size: int) -> bytes:
@@ -27,7 +27,7 @@ def derive_bytes(seed: int, label: str, size: int) -> bytes:
 
 @cache
 def derive_key(seed: int, label: str, kind: str) -> PrivateKey:
-    """The private key of a kind such as P-256 or RSA-2048. RSA takes seconds, but once."""
+    """The private key of a kind such as P-256 or RSA-2048."""
     if kind == "Ed25519":
         return ed25519.Ed25519PrivateKey.from_private_bytes(derive_bytes(seed, label, 32))
     if kind in _CURVES:
@@ -49,26 +49,7 @@ def _rsa_key(p: int, q: int) -> rsa.RSAPrivateKey:
 def _prime(seed: int, label: str, bits: int) -> int:
     """The first prime from a derived start on, with both top bits set."""
     start = int.from_bytes(derive_bytes(seed, label, bits // 8), "big")
-    candidate = start | 3 << (bits - 2) | 1
-    while not _is_prime(candidate) or (candidate - 1) % _EXPONENT == 0:
-        candidate += 2
-    return candidate
-
-
-def _is_prime(n: int) -> bool:
-    """Miller-Rabin; a few bases do for random numbers of 1024 bits (FIPS 186-5 table B.1)."""
-    if any(n % p == 0 for p in _SMALL_PRIMES):
-        return False
-    shift = ((n - 1) & -(n - 1)).bit_length() - 1
-    odd = (n - 1) >> shift
-    for base in (2, 3, 5, 7, 11):
-        x = pow(base, odd, n)
-        if x in (1, n - 1):
-            continue
-        for _ in range(shift - 1):
-            x = x * x % n
-            if x == n - 1:
-                break
-        else:
-            return False
-    return True
+    prime = gmpy2.next_prime((start | 3 << (bits - 2)) - 1)
+    while (prime - 1) % _EXPONENT == 0:
+        prime = gmpy2.next_prime(prime)
+    return int(prime)

@@ -6,6 +6,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
@@ -30,9 +31,12 @@ class Chains:
         top = chain[-1]
         if top.issuer != top.subject:
             root = top.issuer.rfc4514_string()
-            key = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
-            issuer = self._made(root.encode(), "ca", key)
-            self.lost.append(f"{where}: the root {root}, which was not sent: a P-256 key stands in")
+            options = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
+            options["key"] = kind = _signer(top)
+            issuer = self._made(root.encode(), "ca", options)
+            self.lost.append(
+                f"{where}: the root {root}, which was not sent: a new {kind} stands in"
+            )
         for number, certificate in reversed(list(enumerate(chain))):
             options = self._options(certificate, where)
             if issuer:
@@ -80,6 +84,18 @@ class Chains:
                 names += map(str, value.get_values_for_type(x509.IPAddress))
                 options["names"] = names
         return options
+
+
+def _signer(certificate: x509.Certificate) -> str:
+    """The kind of key that has signed it, by the signature: P-256 where that shows another."""
+    signature, parameters = certificate.signature, certificate.signature_algorithm_parameters
+    if isinstance(parameters, ec.ECDSA):
+        largest = max(decode_dss_signature(signature)).bit_length()
+        return "P-384" if 256 < largest <= 384 else "P-256"
+    if parameters is None:
+        return "Ed25519" if len(signature) == 64 else "P-256"
+    kind = f"RSA-{8 * len(signature)}"
+    return kind if kind in ("RSA-2048", "RSA-4096") else "P-256"
 
 
 def _common_name(name: x509.Name) -> str:

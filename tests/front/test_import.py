@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from socket import create_connection, create_server
 
+import pytest
+from omvsim.chains import Chains
 from omvsim.errors import UserError
 from omvsim.importer import import_capture
 from scapy.layers.inet import IP, TCP
@@ -261,3 +263,19 @@ def test_what_is_no_capture_is_one_line(omvsim: Run, tmp_path: Path) -> None:
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert path.name in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA-2048", "RSA-4096", "Ed25519"])
+def test_a_root_that_was_not_sent_gets_a_key_of_its_kind(kind: str) -> None:
+    """Its signature tells: a server's flight has the size that it had."""
+    world = scenarios.loads(
+        f'[certificates.root]\nca = true\nkey = "{kind}"\n'
+        '[certificates.leaf]\nissuer = "root"\nnames = ["example.com"]\n'
+    )
+    der = Authority(world)["leaf"].der
+    lost: list[str] = []
+    chains = Chains(lost)
+    sized = len(der).to_bytes(3, "big") + der
+    assert chains.chain(len(sized).to_bytes(3, "big") + sized, "server") == "server"
+    assert (chains.table["ca"]["key"], chains.table["server"]["key"]) == (kind, "P-256")
+    assert lost == [f"server: the root CN=root, which was not sent: a new {kind} stands in"]

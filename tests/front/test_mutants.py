@@ -129,7 +129,8 @@ def test_mutated_c(statement: str, mutant: int, tmp_path: Path, planted_image: P
     """Mutants of upstream's code, see tests/planted.py; asleep they change nothing."""
     module = tmp_path / "ssl.py"
     module.write_text(SSL)
-    assert not turns_red(statement, tmp_path, str(module), planted_image)
+    if mutant != planted.CBC:  # two handshakes of P-256 for an `if` that is not entered
+        assert not turns_red(statement, tmp_path, str(module), planted_image)
     module.write_text(planted.wakes(mutant) + SSL)
     assert turns_red(statement, tmp_path, str(module), planted_image)
 

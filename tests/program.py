@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 from omvsim.__main__ import main
+from omvsim.cli import OTHERS
 
 ROOT = Path(__file__).resolve().parents[1]
 HANGS = 600  # seconds
 READY = multiprocessing.get_context("forkserver")
-READY.set_forkserver_preload(["omvsim.cli"])
+READY.set_forkserver_preload(
+    [f"omvsim.{name}" for name in ("cli", "worker", "engine.embedded", *OTHERS.values())]
+)
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -89,7 +89,6 @@ Messages That Come Twice, From A Client
     raised OSError -29056    twice:2
 
 The End Of The Stream In Every State, From A Client
-    [Tags]    tenth
     raised OSError -29312    fin:1-3
 
 The End Of The Stream At Once
@@ -121,7 +120,6 @@ Forged Records, From A Client
 A Client With A CBC Suite    got b'ping'    cbc
 
 Forged Records Of A CBC Suite, From A Client
-    [Tags]    tenth
     raised OSError -29056    wrong_mac    wrong_padding
 
 A Wrong Finished, From A Client

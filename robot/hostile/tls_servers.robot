@@ -16,7 +16,6 @@ Fatal Alerts Of Every Kind In Every State
     raised OSError -30592    fatal_alert:2-6:10,20,21,22,30,40,41,42,43,44,45,46,47,48,49,50,51,60,70,71,80,86,90,100,110,111,112,113,114,115,120
 
 Warnings Are Passed Over
-    [Tags]    tenth
     got b'hello ping'    warning_alert:0,3,6:90
 
 Unexpected Messages In Every State
@@ -42,7 +41,6 @@ Messages That Are Missing
     raised OSError -110    missing:6
 
 Messages That Come Twice
-    [Tags]    tenth
     raised OSError -30464    twice:0,1,3,5
     raised OSError -29440    twice:2
     raised OSError -29056    twice:4
@@ -77,11 +75,9 @@ A Server With A CBC Suite    got b'hello ping'    cbc
 
 Forged Records Of A CBC Suite
     [Documentation]    Mbed TLS tells nobody whether MAC or padding is wrong: both are INVALID_MAC.
-    [Tags]    tenth
     raised OSError -29056    wrong_mac    wrong_padding
 
 A Wrong Finished
-    [Tags]    tenth
     raised OSError -28160    wrong_finished
 
 A Key That Is No Point Of The Curve
@@ -106,7 +102,6 @@ Records Of One Byte
 Records Of A Hundred Bytes    got b'hello ping'    small_records
 
 Extensions That Nobody Asked For
-    [Tags]    tenth
     [Documentation]    RFC 5246 would have the client refuse them; Mbed TLS passes over them.
     got b'hello ping'    unknown_extension    duplicate_extension
 

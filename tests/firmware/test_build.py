@@ -173,33 +173,38 @@ def test_a_tree_without_cmsis(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("targets", "mirror"),
+    ("targets", "mirrors"),
     [
         ("Debian\tDebian-Security\thttp://s.example/\nDebian\tDebian\thttp://m.example/debian/\n",
-         "http://m.example/debian/"),
-        ("\t\thttp://unknown.example/debian/\n", "http://unknown.example/debian/"),
-        ("", None),
+         ["http://m.example/debian/"]),
+        ("\t\thttp://unknown.example/debian/\n", ["http://unknown.example/debian/"]),
+        ("Debian\tDebian\thttp://a.example/\nDebian\tDebian\thttp://b.example/\n" * 2,
+         ["http://a.example/", "http://b.example/"]),
+        ("", []),
     ],
-    ids=["known", "without indexes", "none"],
+    ids=["known", "without indexes", "several", "none"],
 )  # fmt: skip
-def test_the_archive_is_where_the_machine_has_it(tmp_path, targets, mirror):
-    """An apt-get that tells these targets, and downloads nothing."""
+def test_the_archive_is_where_the_machine_has_it(tmp_path, targets, mirrors):
+    """An apt-get that tells these targets, and downloads nothing: all are tried, in their order."""
     apt = tmp_path / "bin/apt-get"
-    path = tools(tmp_path / "bin", "make", "gcc", "arm-none-eabi-gcc", "dpkg-source", "sh")
+    path = tools(tmp_path / "bin", "make", "gcc", "arm-none-eabi-gcc", "dpkg-source", "sh", "cat")
     (tmp_path / "targets").write_text(targets)
+    cache = tmp_path / "cache"
     apt.write_text(
-        f'#!/bin/sh\nif [ "$1" = indextargets ]; then\n'
-        f'while IFS= read -r line; do echo "$line"; done <{tmp_path}/targets\n'
-        f"else echo no network >&2; exit 1; fi\n"
+        f'#!/bin/sh\nif [ "$1" = indextargets ]; then cat {tmp_path}/targets\n'
+        f"else cat {cache}/apt/sources.list >>{tmp_path}/asked; echo no network >&2; exit 1; fi\n"
     )
     apt.chmod(0o755)
-    cache = tmp_path / "cache"
     done = build("--output", tmp_path / "out", PATH=path, OMVSIM_CACHE=str(cache))
     assert done.returncode == 2
-    if mirror is None:
+    if not mirrors:
         assert "apt has no package source" in complaint(done)
         return
-    assert "no network" in complaint(done)
-    listed = (cache / "apt/sources.list").read_text().splitlines()
-    assert {line.split()[2] for line in listed} == {mirror}
-    assert [line.split()[3] for line in listed] == ["forky", "sid", "trixie"]
+    assert complaint(done) == (
+        "firmware/build: apt-get -q failed: no network; check the network, or build from a tree "
+        "of your own with --sources DIR"
+    )
+    told = [line for line in done.stderr.splitlines() if "; trying " in line]
+    assert [line.rpartition(" ")[2] for line in told] == mirrors[1:]
+    asked = [line.split()[2:4] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert asked == [[uri, suite] for uri in mirrors for suite in ("forky", "sid", "trixie")]

@@ -15,7 +15,7 @@ CLIENT = """
 import socket
 sock = socket.socket()
 sock.connect(socket.getaddrinfo("camera", 7)[0][-1])
-sock.write(b"x" * 3000)
+sock.write(b"x" * 600)
 print(len(sock.read()))
 """
 ECHO = """
@@ -26,8 +26,8 @@ listener.listen(4)
 for _ in range(visits):
     sock, address = listener.accept()
     data = b""
-    while len(data) < 3000:
-        data += sock.recv(1000)
+    while len(data) < 600:
+        data += sock.recv(600)
     sock.write(data)
     sock.close()
 """
@@ -56,7 +56,7 @@ def visit(out: Path, cameras: int) -> list[str]:
 
 
 def test_cameras_meet_and_their_captures_agree(tmp_path: Path) -> None:
-    assert visit(tmp_path, 1) == ["3000\n"]
+    assert visit(tmp_path, 1) == ["600\n"]
     captures_agree(tmp_path, 1)
 
 
@@ -79,7 +79,7 @@ def captures_agree(folder: Path, cameras: int) -> None:
 
 def test_the_same_cameras_meet_in_the_same_way_again(tmp_path: Path) -> None:
     for run in ("a", "b"):
-        assert visit(tmp_path / run, 2) == ["3000\n"] * 2
+        assert visit(tmp_path / run, 2) == ["600\n"] * 2
     captures_agree(tmp_path / "a", 2)
     for file in ("camera/net.pcapng", "c0/net.pcapng", "c1/net.pcapng", "c1/console.log"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
@@ -108,7 +108,7 @@ def test_run_beside_another_camera(omvsim: Run, tmp_path: Path) -> None:
         "run", "--beside", f"echo.lan={tmp_path}/echo.py", "--out", tmp_path / "out",
         tmp_path / "client.py",
     )  # fmt: skip
-    assert sorted(done.stdout.splitlines()) == ["camera| 3000", "echo.lan| one visit"]
+    assert sorted(done.stdout.splitlines()) == ["camera| 600", "echo.lan| one visit"]
     assert done.returncode == 1  # the other camera's script raised
     assert "ZeroDivisionError" in done.stderr
     assert frames(tmp_path / "out/echo.lan/net.pcapng")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,16 @@ def references(table: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 def pack(scenario: netsim.Scenario) -> tuple[str, dict[str, bytes]]:
     """The scenario's text with its files as files/NAME, and these files by that name."""
-    document = tomlkit.parse(scenario.text)
-    files: dict[str, bytes] = {}
+    text, sources = _pack(scenario.text)
+    return text, {name: (scenario.folder / path).read_bytes() for name, path in sources.items()}
+
+
+@lru_cache(maxsize=16)  # the suites run hundreds of tests in one world
+def _pack(text: str) -> tuple[str, dict[str, Path]]:
+    document = tomlkit.parse(text)
+    sources: dict[str, Path] = {}
     for table, key in references(document):
         source = Path(table[key])
-        name = f"{FOLDER}/{len(files)}-{source.name}"
-        files[name] = (scenario.folder / source).read_bytes()
-        table[key] = name
-    return (tomlkit.dumps(document) if files else scenario.text), files
+        name = f"{FOLDER}/{len(sources)}-{source.name}"
+        sources[name], table[key] = source, name
+    return (tomlkit.dumps(document) if sources else text), sources

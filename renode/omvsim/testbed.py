@@ -13,6 +13,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -69,6 +70,7 @@ def _text(printed: bytes | bytearray) -> str:
     return printed.decode(errors="replace").replace("\r\n", "\n")
 
 
+@cache
 def testbed_version() -> str:
     """The version of the installed package; nothing in a bare checkout."""
     try:

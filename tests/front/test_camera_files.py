@@ -12,7 +12,7 @@ from omvsim.testbed import Testbed
 
 from netsim import scenario as scenarios
 
-LARGE = bytes(range(256)) * 150  # more than a block
+LARGE = bytes(range(256)) * 20  # more than a block
 SCENARIO = """\
 [camera]
 link = false
@@ -34,11 +34,11 @@ def test_they_are_there_when_it_boots(world: scenarios.Scenario, image: Path) ->
     with Testbed(image, world) as testbed:
         testbed.boot()
         assert testbed.console.count(b"from the start\r\n") == 1
-        testbed.exec("with open('new.txt', 'w') as f: f.write('x' * 5000)\nimport os\n"
+        testbed.exec("with open('new.txt', 'w') as f: f.write('x' * 500)\nimport os\n"
                      "os.remove('main.py')")  # fmt: skip
         testbed.soft_reset()
         assert testbed.get("large.bin") == LARGE
-        assert testbed.get("new.txt") == b"x" * 5000
+        assert testbed.get("new.txt") == b"x" * 500
         assert testbed.exec("import os\nprint(sorted(os.listdir()))").strip() == (
             "['large.bin', 'lib', 'new.txt']"
         )

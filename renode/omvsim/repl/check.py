@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from difflib import get_close_matches
+from functools import cache
 
 from omvsim.peripherals import TYPES
 from omvsim.peripherals.base import Component, Memory, Peripheral
@@ -73,9 +74,7 @@ def _check_type(entry: Entry) -> None:
 
 
 def _check_properties(entry: Entry, entries: dict[str, Entry]) -> None:
-    kind = TYPES[entry.type]
-    known = properties_of(kind)
-    hints = typing.get_type_hints(kind.__init__)
+    known, hints = _known(entry.type)
     for name, found in entry.properties.items():
         if name not in known:
             remedy = _hint(name, known, f"known are: {', '.join(known) or 'none'}")
@@ -86,6 +85,13 @@ def _check_properties(entry: Entry, entries: dict[str, Entry]) -> None:
             raise ReplError(
                 entry.where, f"`{entry.name}` needs property `{name}` ({entry.type}); add it"
             )
+
+
+@cache
+def _known(name: str) -> tuple[dict[str, inspect.Parameter], dict[str, typing.Any]]:
+    """A type's properties, and what their values are."""
+    kind = TYPES[name]
+    return properties_of(kind), typing.get_type_hints(kind.__init__)
 
 
 def _check_value(found: Property, hint: typing.Any, entries: dict[str, Entry]) -> None:

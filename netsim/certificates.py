@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from netsim.errors import UserError
@@ -152,7 +152,11 @@ def issue(
         builder = builder.add_extension(extension, critical)
     # Deterministic ECDSA (RFC 6979): a random nonce would make every run differ.
     deterministic = True if isinstance(signer, ec.EllipticCurvePrivateKey) else None
-    certificate = builder.sign(signer, _hash(signer), ecdsa_deterministic=deterministic)
+    # RFC 4055; without salt, which would be random, too
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 0) if options.pss else None
+    certificate = builder.sign(
+        signer, _hash(signer), ecdsa_deterministic=deterministic, rsa_padding=pss
+    )
     return Certificate(certificate, key, issuer)
 
 

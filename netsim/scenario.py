@@ -95,6 +95,7 @@ class CertificateOptions:
     key: KeyKind = "P-256"
     chain: tuple[str, ...] | None = None
     signed_by: str | None = None
+    pss: bool = False
     permitted: tuple[str, ...] = ()
     file: str | None = None
     key_file: str | None = None

@@ -185,6 +185,24 @@ A Datagram Is Read As It Came
     Camera Does    s = context(protocol=ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(udp())
     Camera Evaluates    s.read(100)    b'abcde'
 
+recv() Gives A Datagram As It Came
+    [Documentation]    The page does not name the method.
+    [Tags]    dtls.datagrams
+    Network Has Server    dtls    dtls.example.com    certificate=dtls    greeting=abcde
+    Camera Does    s = context(protocol=ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(udp())
+    Camera Evaluates    s.recv(100)    b'abcde'
+
+6000 Bytes Are Refused As They Fit No Datagram
+    [Documentation]    Nothing of them is sent.
+    [Tags]    dtls.datagrams
+    Network Has Server    dtls    dtls.example.com    certificate=dtls
+    Camera Does    s = context(protocol=ssl.PROTOCOL_DTLS_CLIENT).wrap_socket(udp())
+    Camera Raises    OSError    s.write(bytes(6000))
+    Camera Should Raise    OSError    -28928
+    Time Passes    1
+    Peer Is    dtls.example.com
+    Peer Should Have Received    ${EMPTY}
+
 A Second Client Is Greeted While The First Is Held
     [Tags]    dtls.two-clients
     Camera Starts    ${CURDIR}/camera/dtls_two_clients.py

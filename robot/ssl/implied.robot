@@ -94,6 +94,11 @@ A Server With An Ed25519 Certificate Is Reached
     [Template]    The Camera Reaches
     certificate=example_ed25519
 
+A Server Whose Certificate Is Signed With RSASSA-PSS Is Reached
+    [Tags]    implied.current-servers
+    [Template]    The Camera Reaches
+    certificate=example_pss
+
 A Server With ChaCha20 Only Is Reached
     [Tags]    implied.current-servers
     [Template]    The Camera Reaches

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import netsim
 from netsim.certificates import Authority
+from netsim.errors import UserError
 from netsim.keys import derive_key
 from netsim.scenario import loads
 
@@ -33,16 +34,37 @@ key = "P-384"
 key = "RSA-2048"
 [certificates.ed]
 key = "Ed25519"
+[certificates.pss]
+key = "RSA-2048"
+pss = true
 """
 
 
 def test_same_seed_same_bytes() -> None:
-    names = ("root", "leaf", "big", "rsa", "ed")
+    names = ("root", "leaf", "big", "rsa", "ed", "pss")
     one, two = Authority(loads(WORLD)), Authority(loads(WORLD))
     other = Authority(loads("seed = 2\n" + WORLD))
     for name in names:
         assert one[name].der == two[name].der != other[name].der
         assert one[name].key_der == two[name].key_der != other[name].key_der
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_openssl_verifies_rsassa_pss(tmp_path: Path) -> None:
+    (tmp_path / "pss.pem").write_bytes(Authority(loads(WORLD))["pss"].pem)
+    run = ["openssl", "verify", "-check_ss_sig", "-attime", "1800000000", "-CAfile"]
+    subprocess.run([*run, "pss.pem", "pss.pem"], cwd=tmp_path, check=True, capture_output=True)
+    text = subprocess.run(
+        ["openssl", "x509", "-noout", "-text", "-in", "pss.pem"],
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert text.count("Signature Algorithm: rsassaPss") == 2
+
+
+def test_a_key_that_is_not_rsa_signs_no_pss() -> None:
+    world = loads('[certificates.ca]\nkey = "P-256"\npss = true\n')
+    with pytest.raises(UserError, match=r"^certificates\.ca: .*RSA"):
+        Authority(world)["ca"]
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")

@@ -456,6 +456,19 @@ def test_time_limit_names_what_it_waits_for(
     assert "visitor-8443 waits for the connection to be closed" in lines[1]
 
 
+DEAF = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
+
+
+@pytest.mark.parametrize("loop", ["while True:\n    pass", DEAF])
+def test_a_busy_loop_without_end_ends_by_the_limit(
+    run_docs: Docs, image: Path, page: Callable[..., Path], loop: str
+) -> None:
+    code, lines = run_docs("--time-limit", "300ms", page(loop, "print('the next one')"))
+    assert code == 1
+    assert "page.md:2: raised: time limit: its end did not come within 0.3 s" in lines[0]
+    assert lines[1].endswith(": ran to its end")
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -4,23 +4,22 @@ upstream's code that a word of the backup SRAM wakes.
 
     mutant = planted.wakes(planted.COOKIES)     as the first lines of an ssl.py for the camera
 
-Built from a copy of Debian's tree, at another path than the usual image: what is not planted has
-to come out the same. Prints the image's path.
+Made of the usual image's objects: only what is planted is compiled. Prints the image's path.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TREE, OUT = ROOT / "build/planted-tree/micropython", ROOT / "build/planted"
-IMAGE, BEFORE = OUT / "openmv_h7.elf", OUT.with_name("planted-tree.json")
+USUAL, OUT = ROOT / "build/firmware", ROOT / "build/planted"
+IMAGE = OUT / "openmv_h7.elf"
 SWITCH = 0x38800000  # backup SRAM, which nothing else uses
 DTLS_LEAK, TLS_LEAK, COOKIES, CONTEXT, ACCEPT, CBC = range(1, 7)
 _AWAKE = f"(*(volatile uint32_t *)0x{SWITCH:X} == %d)"
@@ -58,45 +57,54 @@ def wakes(mutant: int) -> str:
     return f"import machine\nmachine.mem32[0x{SWITCH:X}] = {mutant}\n"
 
 
-def sources() -> Path:
+def cache() -> Path:
     """Where firmware/build keeps Debian's unpacked packages."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "openmv-testbed")
-    return Path(os.environ.get("OMVSIM_CACHE", default)).expanduser() / "sources"
+    return Path(os.environ.get("OMVSIM_CACHE", default)).expanduser().resolve()
 
 
-def listing() -> dict[str, int]:
-    """Every file of the tree, and when it was changed."""
-    return {str(p.relative_to(TREE)): p.lstat().st_mtime_ns for p in sorted(TREE.rglob("*"))}
-
-
-def copy() -> None:
-    """The tree with its edits, anew where anything of it has changed."""
-    manifest = json.loads((ROOT / "build/firmware/manifest.json").read_text())
-    of = {name: sources() / f"{name}_{v}" for name, v in manifest["packages"].items()}
-    mark = hashlib.sha256(f"{EDITS}{of}".encode()).hexdigest()
-    stamp = TREE.with_suffix(".stamp")
-    if stamp.is_file() and stamp.read_text() == mark:
-        return
-    shutil.rmtree(TREE.parent, ignore_errors=True)
-    shutil.copytree(of["micropython"], TREE, symlinks=True)
-    shutil.rmtree(TREE / "lib/mbedtls", ignore_errors=True)
-    shutil.copytree(of["mbedtls"], TREE / "lib/mbedtls", symlinks=True)
+def edit(tree: Path) -> None:
+    """Plant the mutants in an overlay: a link on the way to a file becomes a folder of links."""
     for name, old, new in EDITS:
-        path = TREE / name
+        path = tree / name
+        for folder in reversed(path.relative_to(tree).parents[:-1]):
+            if (link := tree / folder).is_symlink():
+                target = link.resolve()
+                link.unlink()
+                link.mkdir()
+                for entry in target.iterdir():
+                    (link / entry.name).symlink_to(entry)
         text = path.read_text()
         assert text.count(old) == 1, f"{name}: {old!r} stands there {text.count(old)} times"
+        path.unlink()
         path.write_text(text.replace(old, new))
-    stamp.write_text(mark)
 
 
 def main() -> int:
-    copy()
-    BEFORE.write_text(json.dumps(listing()))
-    done = subprocess.run(
-        [sys.executable, ROOT / "firmware/build", "--sources", TREE, "--ssl", "page",
-         "--define", "OMVSIM_PLANTED_FAULT=1", "--output", OUT], check=False,
-    )  # fmt: skip
-    return done.returncode
+    loader = SourceFileLoader("build", str(ROOT / "firmware/build"))
+    spec = spec_from_loader("build", loader)
+    assert spec
+    build = module_from_spec(spec)
+    loader.exec_module(build)
+
+    usual = (USUAL / "manifest.json").read_bytes() + Path(__file__).read_bytes()
+    mark, stamp = hashlib.sha256(usual).hexdigest(), OUT / "stamp"
+    if not stamp.is_file() or stamp.read_text() != mark:
+        shutil.rmtree(OUT, ignore_errors=True)
+        shutil.copytree(USUAL / "objects", OUT / "objects")
+        shutil.copy(USUAL / "manifest.py", OUT)
+        archive = build.Archive(cache(), {})
+        tree, _ = archive.unpack("micropython")
+        replace = {name: archive.unpack(name)[0] for name in ("mbedtls", "lwip")}
+        build.overlay(tree, OUT / "tree", replace)
+        edit(OUT / "tree")
+        jobs = f"-j{os.cpu_count() or 1}"
+        cross = build.mpy_cross(tree, cache(), jobs)
+        build.compile_port(OUT, tree, replace, cross, [jobs, "OMVSIM_PLANTED_FAULT=1"])
+        shutil.copy(OUT / "objects/firmware.elf", IMAGE)
+        stamp.write_text(mark)
+    print(IMAGE)
+    return 0
 
 
 if __name__ == "__main__":

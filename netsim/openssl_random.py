@@ -7,6 +7,7 @@ other users of `ssl` in this process keep theirs.
 """
 
 import _ssl
+import atexit
 import ctypes
 import os
 import random
@@ -57,7 +58,7 @@ class Randomness:
 
 
 _active: list[Randomness] = []
-_installed: list[_RandMethod] = []  # OpenSSL keeps the pointer: never to be freed
+_installed: list[_RandMethod] = []  # OpenSSL keeps the pointer: not to be freed before the end
 
 
 def _fill(buffer: int, count: int) -> int:
@@ -82,6 +83,8 @@ def _install() -> None:
         # Symbols are looked up in what _ssl itself is linked to, whichever library that is.
         library = ctypes.CDLL(getattr(_ssl, "__file__", None))
         library.RAND_set_rand_method(ctypes.byref(method))
+        # OpenSSL's own clean-up looks at the method, after Python has freed it
+        atexit.register(library.RAND_set_rand_method, None)
     except (AttributeError, OSError):
         raise UserError(
             "OpenSSL cannot be seeded: this Python hides its libcrypto; use a Python whose ssl"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from netsim import misbehaviours, rules
 from netsim.errors import ScenarioError, UserError
+from netsim.paths import below
 from netsim.schema import Count, Port, Problem, convert
 from netsim.toml_lines import key_lines, line_of
 
@@ -193,7 +194,8 @@ class Rule:
 
 @dataclass(frozen=True)
 class Scenario:
-    """The whole world. `time` is the true time at power-on, which NTP tells."""
+    """The whole world. `time` is the true time at power-on, which NTP tells; files that it names
+    lie below `folder` unless they may be `outside`."""
 
     seed: int = 1
     time: datetime = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
@@ -208,6 +210,7 @@ class Scenario:
     rules: tuple[Rule, ...] = field(default=(), metadata={"key": "rule"})
     text: str = field(default="", metadata={"key": ""}, compare=False)
     folder: Path = field(default=Path(), metadata={"key": ""}, compare=False)
+    outside: bool = field(default=False, metadata={"key": ""}, compare=False)
 
     def with_seed(self, seed: int) -> "Scenario":
         """The same world with other random numbers and keys."""
@@ -232,8 +235,9 @@ class Scenario:
         return result
 
 
-def load(path: Path | str) -> Scenario:
-    """Read a scenario file; raises ScenarioError."""
+def load(path: Path | str, outside: bool = False) -> Scenario:
+    """Read a scenario file, which may name files outside its folder if it is trusted; raises
+    ScenarioError."""
     path = Path(path)
     try:
         text = path.read_text("utf-8")
@@ -242,7 +246,7 @@ def load(path: Path | str) -> Scenario:
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
         raise UserError(f"{path}: {reason}, name a readable scenario file (TOML)") from None
-    return loads(text, str(path), path.parent)
+    return loads(text, str(path), path.parent, outside)
 
 
 def named(name: str) -> Scenario:
@@ -257,7 +261,9 @@ def default() -> Scenario:
     return named("default")
 
 
-def loads(text: str, origin: str = "<scenario>", folder: Path = Path()) -> Scenario:
+def loads(
+    text: str, origin: str = "<scenario>", folder: Path = Path(), outside: bool = False
+) -> Scenario:
     """Read a scenario; relative paths in it start at `folder`."""
     try:
         table = tomllib.loads(text)
@@ -267,7 +273,7 @@ def loads(text: str, origin: str = "<scenario>", folder: Path = Path()) -> Scena
         raise ScenarioError(origin, line, "", f"no valid TOML: {what.lower()}") from None
     try:
         result: Scenario = convert(Scenario, table)
-        result = replace(result, text=text, folder=folder)
+        result = replace(result, text=text, folder=folder, outside=outside)
         for problem in _check(result):
             raise problem
     except Problem as problem:
@@ -419,11 +425,24 @@ def _check_file(scenario: Scenario, name: str, file: File) -> Iterator[Problem]:
     sources = (file.text, file.path, file.certificate, file.key)
     if sum(s is not None for s in sources) != 1:
         yield Problem(path, "write exactly one of text, path, certificate, key")
-    if file.path is not None and not (scenario.folder / file.path).is_file():
-        yield Problem(path, f"there is no file {file.path}, paths start at the scenario's folder")
+    if file.path is not None:
+        yield from _check_reference(scenario, path, file.path, "file")
     for reference in (file.certificate, file.key):
         if reference is not None and reference not in scenario.certificates:
             yield Problem(path, _no_certificate(reference))
+
+
+def _check_reference(
+    scenario: Scenario, path: tuple[str, ...], name: str, what: str
+) -> Iterator[Problem]:
+    """A file that the scenario names."""
+    try:
+        found = scenario.folder / name if scenario.outside else below(scenario.folder, name)
+    except ValueError as error:
+        yield Problem(path, f"{error}, put it there or give --allow-outside")
+    else:
+        if not found.is_file():
+            yield Problem(path, f"there is no {what} {name}, paths start at the scenario's folder")
 
 
 def _check_certificate(
@@ -432,11 +451,8 @@ def _check_certificate(
     path = ("certificates", name)
     for key in ("file", "key_file"):
         file = getattr(options, key)
-        if file is not None and not (scenario.folder / file).is_file():
-            yield Problem(
-                (*path, key),
-                f"there is no certificate file {file}, paths start at the scenario's folder",
-            )
+        if file is not None:
+            yield from _check_reference(scenario, (*path, key), file, "certificate file")
     for other in (*(options.chain or ()), *filter(None, [options.signed_by])):
         if other not in scenario.certificates or other == name:
             yield Problem(path, f"chain, signed_by: {_no_certificate(other)}")

@@ -69,6 +69,7 @@ def add_command(commands: Any) -> None:
         help="the git repository of the firmware (default: here)",
     )  # fmt: skip
     command.add_argument("--board", type=Path, metavar="FILE", default=BOARD)
+    command.add_argument("--allow-outside", action="store_true", help="see omvsim run --help")
     command.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
     command.add_argument(
         "--time-limit", type=duration, default="20s", metavar="TIME",
@@ -120,7 +121,7 @@ def cache() -> Path:
 
 def bisect(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    world = find_scenario(options.scenario)
+    world = find_scenario(options.scenario, options.allow_outside)
     world = world if options.seed is None else world.with_seed(options.seed)
     source = read_script(options.script)
     trial = Trial(world, source, options.time_limit, options.board, options.interrupt.check)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import tempfile
 import textwrap
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from netsim.certificates import Certificate, issue
 from netsim.keys import PrivateKey
 from netsim.scenario import CertificateOptions, KeyKind
+from omvsim import outputs
 from omvsim.errors import UserError
 
 # What the camera's Mbed TLS knows: no Ed25519, no Brainpool.
@@ -128,12 +126,12 @@ def certs(options: argparse.Namespace) -> int:
                 "--self-signed and --intermediate away"
             )
         made = _converted(options.to_der)
-        _write(made, options.force, "move it")
+        outputs.write(made, options.force, "move it")
         print("\n".join(map(str, made)))
         return 0
     out = options.out or Path("certs")
     made = {out / name: data for name, data in _fresh(options).items()}
-    _write(made, options.force, "choose another --out")
+    outputs.write(made, options.force, "choose another --out")
     purposes = PURPOSE | (SELF_SIGNED if options.self_signed else {})
     width = max(len(str(path)) for path in made) + 2
     for path in made:
@@ -286,32 +284,3 @@ def _check_kind(where: str, key: object) -> None:
         if kind in CURVES:
             return
     raise UserError(f"{where}: the camera knows no {kind} keys: use one of {', '.join(KINDS)}")
-
-
-def _write(files: dict[Path, bytes], force: bool, remedy: str) -> None:
-    """All files or none; private keys are for their owner only."""
-    for path in files:
-        if path.is_dir():
-            raise UserError(f"{path}: a folder of that name is there: {remedy}")
-        if path.exists() and not force:
-            raise UserError(f"{path} exists: {remedy}, or overwrite it with --force")
-    with ExitStack() as stack:
-        try:
-            partial: dict[Path, Path] = {}
-            for folder in {path.parent for path in files}:
-                folder.mkdir(parents=True, exist_ok=True)
-                beside = tempfile.TemporaryDirectory(prefix=".partial-", dir=folder)
-                partial[folder] = Path(stack.enter_context(beside))
-            for path, data in files.items():
-                private = path.name.endswith((".key", ".key.pem"))
-                descriptor = os.open(
-                    partial[path.parent] / path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL,
-                    0o600 if private else 0o666,
-                )  # fmt: skip
-                with open(descriptor, "wb") as output:
-                    output.write(data)
-            for path in files:
-                (partial[path.parent] / path.name).replace(path)
-        except OSError as error:
-            where = error.filename or path
-            raise UserError(f"{where}: {error.strerror}: {remedy}") from None

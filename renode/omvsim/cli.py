@@ -136,9 +136,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         with Testbed(
             options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
-            script=str(options.script),
+            script=str(options.script), outside=options.allow_outside,
         ) as testbed:  # fmt: skip
             testbed.waiting = lambda: progress.tick(testbed)
+            for name in testbed.evidence.keys if testbed.evidence else ():
+                told = "holds a copy of a private key, for you alone to read"
+                print(f"omvsim: {image.display(out / name)} {told}", file=sys.stderr)
             if bridges(options) or options.beside:  # what replay does not repeat
                 testbed.boot()
                 with bridged(testbed, options), joined(testbed, options, out) as lines:
@@ -174,8 +177,9 @@ def run(options: argparse.Namespace) -> int:
 
 def repl(options: argparse.Namespace) -> int:
     with Testbed(
-        options.firmware, options.scenario, board=options.board, seed=options.seed
-    ) as testbed:
+        options.firmware, options.scenario, board=options.board, seed=options.seed,
+        outside=options.allow_outside,
+    ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check
         testbed.boot()
         testbed.friendly()
@@ -282,6 +286,10 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     common.add_argument(
         "--scenario", metavar="FILE",
         help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
+    )  # fmt: skip
+    common.add_argument(
+        "--allow-outside", action="store_true",
+        help="let the scenario name files outside its own folder",
     )  # fmt: skip
     common.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
     bridge.add_options(common)

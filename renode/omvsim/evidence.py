@@ -12,6 +12,7 @@ import netsim
 from omvsim import report
 from omvsim.engine import Fault, Unmodelled
 from omvsim.errors import UserError
+from omvsim.outputs import is_private
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Evidence:
             (folder / "script.py").unlink(missing_ok=True)  # of an earlier run
         except OSError as error:
             raise self._unwritable(error) from None
+        self.keys = [name for name, content in (files or {}).items() if is_private(name, content)]
         for name, content in (files or {}).items():
             self.keep(name, content)
         self.capture = folder / "net.pcapng"
@@ -99,7 +101,9 @@ class Evidence:
         """A file that the run's repetition needs; its name in the folder."""
         path = self.folder / name
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # never through a link
+            path.touch(0o600 if is_private(name, content) else 0o666)
             path.write_bytes(content)
         except OSError as error:
             raise self._unwritable(error) from None

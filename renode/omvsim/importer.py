@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from scapy.utils import PcapReader
 
 from netsim import scenario as scenarios
-from omvsim import services, shrink, talks
+from omvsim import outputs, services, shrink, talks
 from omvsim.chains import Chains
 from omvsim.errors import UserError
 from omvsim.manners import VERSIONS, Manners, ms
@@ -62,6 +62,7 @@ def add_command(commands: Any) -> None:
         help="the device (default: who got a lease, else who opens most connections)",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="default: CAPTURE's name .toml")
+    command.add_argument("--force", action="store_true", help="overwrite a file that is there")
     command.set_defaults(call=import_capture)
 
 
@@ -319,10 +320,7 @@ def import_capture(options: argparse.Namespace) -> int:
     text += shrink.render(made.table)
     out = options.out or options.capture.with_suffix(".toml")
     scenarios.loads(text, str(out))  # what the camera's world cannot hold is told with its line
-    try:
-        out.write_text(text)
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}: choose another --out") from None
+    outputs.write({out: text.encode()}, options.force, "choose another --out")
     for what in dict.fromkeys(made.lost):
         print(f"not carried over: {what}", file=sys.stderr)
     counts = [f"{len(made.table.get(key, []))} {key}(s)" for key in ("server", "client", "rule")]

@@ -10,8 +10,9 @@ from typing import Any
 import tomlkit
 
 import netsim
+from omvsim.repl import Board
 
-FOLDER = "files"
+FOLDER, BOARD = "files", "board"  # in an evidence folder
 
 
 def references(table: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -25,10 +26,21 @@ def references(table: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
                 yield certificate, key
 
 
-def pack(scenario: netsim.Scenario) -> tuple[str, dict[str, bytes]]:
-    """The scenario's text with its files as files/NAME, and these files by that name."""
+def _board(description: Board) -> dict[str, bytes]:
+    """A board's files as board/NAME; nothing if one lies outside the first one's folder."""
+    folder = description.path.resolve().parent
+    files = [file.resolve() for file in description.files]
+    if not all(file.is_relative_to(folder) for file in files):
+        return {}
+    return {f"{BOARD}/{file.relative_to(folder)}": file.read_bytes() for file in files}
+
+
+def pack(scenario: netsim.Scenario, board: Board, own: Path) -> tuple[str, dict[str, bytes]]:
+    """The scenario's text with its files as files/NAME, and these files by that name, with those
+    of a board that is not our own."""
     text, sources = _pack(scenario.text)
-    return text, {name: (scenario.folder / path).read_bytes() for name, path in sources.items()}
+    files = {name: (scenario.folder / path).read_bytes() for name, path in sources.items()}
+    return text, files | ({} if board.path.resolve() == own else _board(board))
 
 
 @lru_cache(maxsize=16)  # the suites run hundreds of tests in one world

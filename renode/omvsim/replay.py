@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
@@ -18,12 +19,14 @@ from scapy.utils import RawPcapNgReader
 
 import netsim
 from netsim import scenario as scenarios
+from netsim.paths import below
 from omvsim import image as images
-from omvsim import shrink
+from omvsim import portable, repl, shrink
 from omvsim.engine import Fault, Stop
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
+    BOARD,
     MILLISECOND,
     SECOND,
     FirmwareFault,
@@ -75,6 +78,9 @@ def add_command(commands: Any) -> None:
         help="evidence folder of the repetition (default: not kept); with --shrink, the "
         "scenario file (default: RUN/shrunk.toml)",
     )  # fmt: skip
+    command.add_argument(
+        "--force", action="store_true", help="let --shrink overwrite files that are there"
+    )
     command.set_defaults(call=replay)
 
 
@@ -110,10 +116,16 @@ class Recorded:
 def recorded(folder: Path, firmware: Path | None = None, board: Path | None = None) -> Recorded:
     """Read an evidence folder; UserError where it holds no run that can be repeated here."""
     path = folder / "result.json"
+    for entry in folder.rglob("*"):
+        if entry.is_symlink():
+            try:
+                below(folder, str(entry.relative_to(folder)))
+            except ValueError as error:
+                raise UserError(f"{folder}: the link {error}: take it away") from None
     try:
         result = json.loads(path.read_text())
         outcome, limit = result["outcome"], result["time_limit_ns"]
-        image_path, board_path = Path(result["image_path"]), Path(result["board_path"])
+        image_path = Path(result["image_path"])
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: name an evidence folder") from None
     except (ValueError, KeyError, TypeError):
@@ -126,15 +138,39 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
     if not here.is_file():
         raise UserError(f"{here}: the run's image is not there: name it with --firmware")
     _same(here, images.load(here).sha256, result["image_sha256"], "image", "--firmware")
-    description = board or board_path
-    if not description.is_file():
-        raise UserError(f"{description}: the run's board is not there: name it with --board")
-    digest = hashlib.sha256(description.read_bytes()).hexdigest()
+    description = board or _board(folder, result)
+    digest = _sha256(description)
     _same(description, digest, result["board_sha256"], "board", "--board")
     known = scenarios.load(folder / "scenario.toml").with_seed(result["seed"])
     source = read_script(folder / "script.py") if limit else b""
     calls = [] if limit else _calls(folder)
     return Recorded(folder, result, here, description, known, source, calls)
+
+
+def _board(folder: Path, result: dict[str, Any]) -> Path:
+    """This installation's board, or the one that the folder carries: data, and nothing that lies
+    beside it."""
+    if _sha256(BOARD) == result["board_sha256"]:
+        return BOARD
+    carried = folder / portable.BOARD / Path(result["board_path"]).name
+    if not carried.is_file() or result["engine"] == "renode":  # which runs the script beside it
+        raise UserError(f"{folder}: made on another board, which is not here: name it with --board")
+    repl.load(carried, carried.parent)
+    return carried
+
+
+def _tell_board(run: Recorded) -> None:
+    if run.board.is_relative_to(run.folder):
+        digest = run.result["board_sha256"][:16]
+        print(f"omvsim: the board is the folder's own, {run.board.name} ({digest})",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: name the run's board with --board") from None
 
 
 def _calls(folder: Path) -> list[dict[str, Any]]:
@@ -148,7 +184,7 @@ def _calls(folder: Path) -> list[dict[str, Any]]:
                 raise ValueError(name)
             for key in ("file", "key_file") if name == "certify" else ():
                 if key in arguments:
-                    arguments[key] = folder / arguments[key]
+                    arguments[key] = below(folder, arguments[key])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: missing or damaged: run it anew") from None
     return calls
@@ -171,7 +207,10 @@ def replay(options: argparse.Namespace) -> int:
                 f"{run.folder}: not made by omvsim run: --shrink needs one script's run"
             )
         out = options.out or options.run / "shrunk.toml"
-        return shrink.command(run, out, options.interrupt.check)
+        shrink.refuse(run, out, options.force)
+        _tell_board(run)
+        return shrink.command(run, out, options.force, options.interrupt.check)
+    _tell_board(run)
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
         if out.resolve() == options.run.resolve():

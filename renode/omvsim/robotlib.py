@@ -117,7 +117,7 @@ class robotlib:
         self._forget()
         self._testbed = Testbed(
             firmware or _variable("FIRMWARE"), scenario, out=self._out,
-            script=_variable("TEST_NAME") or "", **options,
+            script=_variable("TEST_NAME") or "", outside=True, **options,
         )  # fmt: skip
         self._testbed.boot()
         for file in filter(None, (_variable("PUT") or "").split(os.pathsep)):

@@ -118,6 +118,7 @@ def add_command(commands: Any) -> None:
     command.add_argument("--firmware", type=Path, metavar="IMAGE", help="ELF image")
     command.add_argument("--board", type=Path, metavar="FILE", default=BOARD, help=".repl")
     command.add_argument("--scenario", metavar="FILE", help="the world")
+    command.add_argument("--allow-outside", action="store_true", help="see omvsim run --help")
     command.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
     command.add_argument("--out", type=Path, metavar="DIR", help="keep console and capture")
     command.add_argument("script", type=Path, nargs="?", metavar="SCRIPT")
@@ -168,7 +169,7 @@ def shell(options: argparse.Namespace) -> int:
         read_script(options.script)
     with Testbed(
         options.firmware, options.scenario, board=options.board, seed=options.seed,
-        out=options.out, script=str(options.script or ""),
+        out=options.out, script=str(options.script or ""), outside=options.allow_outside,
     ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check
         testbed.boot()

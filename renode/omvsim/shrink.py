@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from tomlkit.items import Item
 import netsim
 from netsim import scenario as scenarios
 from netsim.errors import UserError as NetsimError
+from netsim.paths import below
+from omvsim import outputs
 from omvsim.errors import UserError
 from omvsim.portable import references
 from omvsim.testbed import Testbed
@@ -219,12 +222,18 @@ class Shrinker:
         return True
 
 
-def command(run: Recorded, out: Path, check: Callable[[], object]) -> int:
-    """omvsim replay --shrink: its exit code."""
+def refuse(run: Recorded, out: Path, force: bool) -> None:
+    """UserError where --out cannot be written, before minutes are spent."""
     if out.suffix != ".toml":
         raise UserError(f"{out}: the smallest scenario is a file: name it NAME.toml")
     if out.resolve() == (run.folder / "scenario.toml").resolve():
         raise UserError(f"{out}: the run's own scenario lies there: choose another --out")
+    if os.path.lexists(out) and not force:
+        raise UserError(f"{out} exists: choose another --out, or overwrite it with --force")
+
+
+def command(run: Recorded, out: Path, force: bool, check: Callable[[], object]) -> int:
+    """omvsim replay --shrink: its exit code."""
     wanted = run.verdict
     table = tomlkit.parse(run.scenario.text).unwrap()
     table["seed"] = run.scenario.seed  # also where omvsim run --seed gave it
@@ -252,7 +261,12 @@ def command(run: Recorded, out: Path, check: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         interrupted = True
     text = f"# {wanted}\n{render(shrinker.smallest)}"
-    _write(run, shrinker.smallest, out, text)
+    files = {out: text.encode()}
+    for entry, key in references(shrinker.smallest):
+        target = below(out.parent, entry[key])
+        if target.resolve() != (run.folder / entry[key]).resolve():
+            files[target] = (run.folder / entry[key]).read_bytes()
+    outputs.write(files, force, "choose another --out")
     print(f"{out}: {len(text.splitlines())} lines, after {shrinker.runs} tries: {wanted}")
     if interrupted:
         print("omvsim: interrupted, that is the smallest so far", file=sys.stderr)
@@ -281,17 +295,3 @@ def _hits(
     world = scenarios.loads(render(table), "smaller", run.folder)
     try_out(run.image, world, run.source, run.result["time_limit_ns"], run.board, check, look)
     return found
-
-
-def _write(run: Recorded, table: Table, out: Path, text: str) -> None:
-    """The scenario and, beside it, the files that it still refers to."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for entry, key in references(table):
-            target = out.parent / entry[key]
-            content = (run.folder / entry[key]).read_bytes()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        out.write_text(text)
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}: choose another --out") from None

@@ -99,12 +99,17 @@ def outcome_of(error: BaseException | None) -> tuple[str, str]:
     return outcome, str(error)
 
 
-def find_scenario(name: str | Path | None) -> netsim.Scenario:
-    """A scenario by file, or by the name of a packaged one; None is the default one."""
+def find_scenario(
+    name: netsim.Scenario | str | Path | None, outside: bool = False
+) -> netsim.Scenario:
+    """A scenario by file, or by the name of a packaged one; None is the default one. Files that it
+    names lie below its folder, unless they may be outside."""
+    if isinstance(name, netsim.Scenario):
+        return name
     if name is None:
         return scenarios.default()
     path = Path(name)
-    return scenarios.load(path) if path.suffix == ".toml" else scenarios.named(str(name))
+    return scenarios.load(path, outside) if path.suffix == ".toml" else scenarios.named(str(name))
 
 
 class Testbed:
@@ -129,8 +134,9 @@ class Testbed:
         beside: Testbed | None = None,
         name: str = "camera",
         engine: str | None = None,
+        outside: bool = False,
     ) -> None:
-        world = scenario if isinstance(scenario, netsim.Scenario) else find_scenario(scenario)
+        world = find_scenario(scenario, outside)
         self.scenario = world if seed is None else world.with_seed(seed)
         self.name = name
         self._cameras: list[Testbed] = beside._cameras if beside else []
@@ -155,7 +161,7 @@ class Testbed:
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
         self.stride = STRIDE
-        text, files = portable.pack(self.scenario) if out else ("", {})
+        text, files = portable.pack(self.scenario, description, BOARD) if out else ("", {})
         self._result = Result(
             script=script,
             image=images.display(self.image.path),
@@ -496,7 +502,7 @@ class Testbed:
             self._record("certify", name=name, **kept)
         made = scenarios.CertificateOptions(file=str(file.resolve()), key_file=key)
         known = {**self._world.certificates, name: made}
-        self._extend(replace(self._world, certificates=known))
+        self._extend(replace(self._world, certificates=known, outside=True))
 
     @property
     def _world(self) -> netsim.Scenario:

@@ -164,7 +164,7 @@ def imported(folder: Path, packets: list[Packet]) -> tuple[scenarios.Scenario | 
     """The scenario, None if there is none; and what was told, without a process of its own."""
     capture, told = folder / "a.pcap", StringIO()
     wrpcap(str(capture), packets)
-    options = Namespace(capture=capture, camera=None, out=folder / "a.toml")
+    options = Namespace(capture=capture, camera=None, out=folder / "a.toml", force=True)
     try:
         with redirect_stderr(told):
             assert import_capture(options) == 0

@@ -107,10 +107,11 @@ class Board:
         return hardware
 
 
-def load(path: Path | str) -> Board:
-    """Read and check a board description; ReplError says file, line, column and remedy."""
+def load(path: Path | str, within: Path | None = None) -> Board:
+    """Read and check a board description, whose files may have to lie in a folder; ReplError says
+    file, line, column and remedy."""
     path = Path(path)
-    description = parse(path)
+    description = parse(path, within)
     check(description.entries)
     return Board(path, tuple(description.files), description.entries)
 

@@ -21,9 +21,11 @@ Comments are // and /* */. Anything else is an error.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netsim.paths import below
 from omvsim.repl.lexer import ReplError, Token, Where, read, tokens
 from omvsim.repl.model import (
     Connection,
@@ -47,16 +49,18 @@ class Description:
     files: list[Path] = field(default_factory=list)
 
 
-def parse(path: Path) -> Description:
-    """Read a board description with everything it uses."""
+def parse(path: Path, within: Path | None = None) -> Description:
+    """Read a board description with everything it uses, which may have to lie in a folder."""
     description = Description()
-    _Parser(path, description, ()).run()
+    _Parser(path, description, (), within).run()
     return description
 
 
 class _Parser:
-    def __init__(self, path: Path, description: Description, users: tuple[Path, ...]) -> None:
-        self.path, self.description, self.users = path, description, users
+    def __init__(
+        self, path: Path, description: Description, users: tuple[Path, ...], within: Path | None
+    ) -> None:
+        self.path, self.description, self.users, self.within = path, description, users, within
         self.tokens = tokens(read(path), str(path))
         self.position = 0
         description.files.append(path)
@@ -125,6 +129,11 @@ class _Parser:
         name = self.take("string", "a file name", 'write using "./file.repl"').text[1:-1]
         self.end_line()
         path = Path(name) if name.startswith("/") else self.path.parent / name
+        if self.within:
+            try:
+                below(self.within, os.path.relpath(path, self.within))
+            except ValueError:
+                raise ReplError(where, f'"{name}" leads out of the folder; put it there') from None
         if not path.is_file():
             raise ReplError(
                 where, f'no file "{name}" beside {self.path.name}; give a path that starts with ./'
@@ -132,7 +141,8 @@ class _Parser:
         if path.resolve() in (self.path.resolve(), *self.users):
             raise ReplError(where, f'"{name}" uses this file in turn; remove one `using`')
         if path.resolve() not in (file.resolve() for file in self.description.files):
-            _Parser(path, self.description, (*self.users, self.path.resolve())).run()
+            users = (*self.users, self.path.resolve())
+            _Parser(path, self.description, users, self.within).run()
 
     def entry(self) -> None:
         token = self.take("name", "an entry", "write `name: Type @ sysbus 0x...`")

@@ -45,6 +45,7 @@ class Result:
     frames_received: int = 0
     fault: Fault | None = None
     unmodelled: list[Unmodelled] = field(default_factory=list)
+    unmodelled_beyond: int = 0  # accesses to more places than are listed
 
 
 class Evidence:

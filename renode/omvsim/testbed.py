@@ -47,7 +47,8 @@ EXIT_CODES = {
 }
 LOCKUP = "lock-up after"
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
-STRIDE = 100 * MILLISECOND  # the longest run between two looks at the host's clock
+STRIDE = 100 * MILLISECOND  # the longest run between two looks at limits and signals,
+PATIENCE = 20 * MILLISECOND  # and that in host time
 
 
 class FirmwareFault(Exception):
@@ -154,10 +155,10 @@ class Testbed:
         images.check_vectors(self.image, description.memories)
         seed = self.scenario.seed + len(self._cameras)
         self.engine = engines.make(engine, description, self.image, seed, self.scenario.camera.rtc)
+        self.engine.patience_ns = PATIENCE
         self._link = self.scenario.camera.link
         self.engine.set_link(self._link)
-        self.console = bytearray()
-        self.booted = False
+        self.console, self.booted = bytearray(), False
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
         self.stride = STRIDE
@@ -239,6 +240,7 @@ class Testbed:
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
+            result.unmodelled_beyond = self.engine.unmodelled_beyond
             self.evidence.finish(result)
             self.evidence = None
 
@@ -302,6 +304,7 @@ class Testbed:
         end = self.now + LAST_WORDS
         while stop not in (Stop.LOCKUP, Stop.RESET) and self.now < end:
             stop = self.step(end)
+            self.waiting()
         if stop is Stop.LOCKUP and not text.startswith(LOCKUP):
             self._fault = FirmwareFault(f"{LOCKUP} {text}", fault)
         raise self._fault

@@ -12,6 +12,7 @@ class Stop(Enum):
     """Why `Engine.run` came back."""
 
     DEADLINE = "deadline"
+    HOST = "host"
     FRAME = "frame"
     CONSOLE = "console"
     RESET = "reset"
@@ -96,6 +97,7 @@ class Engine(Protocol):
     name: str
     version: str
     evidence: Path | None  # where a log of its own goes when it closes
+    patience_ns: int  # of host time, after which `run` comes back in any case; 0: none
 
     @property
     def now(self) -> int: ...
@@ -112,6 +114,8 @@ class Engine(Protocol):
 
     @property
     def unmodelled(self) -> list[Unmodelled]: ...
+
+    unmodelled_beyond: int  # accesses to more places than are listed
 
     def run(self, until: int) -> Stop:
         """Execute until virtual time `until`, or earlier: a frame sent, a byte printed, a reset

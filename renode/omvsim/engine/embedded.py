@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +27,8 @@ from omvsim.repl import Board
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1
-REASONS = {"limit": Stop.DEADLINE, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
+PLACES = 1000  # unmodelled ones that are listed
+REASONS = {"limit": Stop.DEADLINE, "host": Stop.HOST, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
 Kind = TypeVar("Kind", bound=Component)
 #: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
 TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
@@ -128,11 +130,13 @@ class Embedded:
         console: str = "usart3",
     ) -> None:
         self.evidence: Path | None = None
+        self.patience_ns = 0
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
         self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))
         self._board = board.path
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}
+        self.unmodelled_beyond = 0
         self._printed = bytearray()
         self._frames: list[tuple[int, bytes]] = []
         self._hardware = board.build(self._machine)
@@ -207,9 +211,10 @@ class Embedded:
 
     def run(self, until: int) -> Stop:
         limit = self._machine.clock(until)
+        host_end = time.monotonic_ns() + self.patience_ns if self.patience_ns else 0
         while True:
-            match self._core.run(limit):
-                case "limit" | "fault" | "lockup" as reason:
+            match self._core.run(limit, host_end):
+                case "limit" | "fault" | "lockup" | "host" as reason:
                     return REASONS[reason]
                 case "event":
                     self._machine.run_events()
@@ -249,7 +254,10 @@ class Embedded:
     # What the core and the peripherals call
 
     def _on_unmodelled(self, address: int, size: int, write: bool, value: int, pc: int) -> None:
-        self._unmodelled.setdefault((address, write), [pc, value, 0])[2] += 1
+        if (address, write) in self._unmodelled or len(self._unmodelled) < PLACES:
+            self._unmodelled.setdefault((address, write), [pc, value, 0])[2] += 1
+        else:
+            self.unmodelled_beyond += 1
 
     def _on_flash_write(self, address: int, size: int, value: int) -> None:
         base = max(base for base in self._banks if base <= address)

@@ -58,11 +58,21 @@ static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
 
 static void settle_flash(Core *c);
 
+/* Has the run computed for as long as the host allows, and got on? */
+static bool host_is_late(const Core *c)
+{
+    struct timespec t;
+    if (!c->host_end || c->now == c->began)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec >= c->host_end;
+}
+
 /* True if the run must leave the engine before the next block. */
 static bool must_stop(Core *c)
 {
     settle_flash(c);
-    if (c->stop || c->mpu_changed || PyErr_Occurred())
+    if (c->stop || c->mpu_changed || PyErr_Occurred() || host_is_late(c))
         return true;
     uint64_t next = c->limit < c->event ? c->limit : c->event;
     uint64_t tick = systick_due(c);
@@ -75,7 +85,7 @@ static bool must_stop(Core *c)
             return true;
         next = 0; /* masked: PRIMASK or BASEPRI may change with any block */
     }
-    c->deadline = next;
+    c->deadline = c->now + GLANCE < next ? c->now + GLANCE : next;
     return false;
 }
 
@@ -414,6 +424,7 @@ static void sleep_on(Core *c)
 /* Run until something has to be told; NULL with a Python exception set. */
 const char *core_run(Core *c)
 {
+    c->began = c->now;
     for (;;) {
         if (c->mpu_changed)
             mpu_apply(c);
@@ -433,6 +444,8 @@ const char *core_run(Core *c)
             return "event";
         if (c->now >= c->limit)
             return "limit";
+        if (host_is_late(c))
+            return "host";
         if (c->now >= c->slice) {
             if (PyErr_CheckSignals())
                 return NULL;

@@ -7,6 +7,7 @@
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include <unicorn/unicorn.h>
 
 enum { RESET = 1, NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT,
@@ -14,6 +15,7 @@ enum { RESET = 1, NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT,
 enum { EXCEPTIONS = 256, WORDS = EXCEPTIONS / 32, MPU_REGIONS = 16, REGIONS = 32 };
 enum { MODELLED = 1, READ_HOOK = 2, WRITE_HOOK = 4 };
 enum { SLICE = 20000000 }; /* core clocks between two looks at Python's signals */
+enum { GLANCE = 2000 };    /* core clocks between two looks at the host's clock */
 enum { PAGE = 4096, BLOCK_SHIFT = 10 };
 
 #define PERIPHERALS_BASE 0x40000000u
@@ -85,6 +87,8 @@ typedef struct {
     PyObject_HEAD
     uc_engine *uc;
     uint64_t now, deadline, limit, event, slice; /* core clocks */
+    uint64_t began;    /* this run, in core clocks */
+    uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
     uint64_t idle;                               /* core clocks skipped in WFI */
     bool stop, stopping, sleeping, event_register, reset_request, lockup;
     bool fault_stop, mpu_changed, it_doubtful, it_stale;

@@ -162,10 +162,11 @@ static PyObject *py_reset(Core *c, PyObject *args)
 
 static PyObject *py_run(Core *c, PyObject *args)
 {
-    unsigned long long limit;
-    if (!PyArg_ParseTuple(args, "K", &limit))
+    unsigned long long limit, host_end = 0;
+    if (!PyArg_ParseTuple(args, "K|K", &limit, &host_end))
         return NULL;
     c->limit = limit;
+    c->host_end = host_end;
     const char *reason = core_run(c);
     return reason ? PyUnicode_FromString(reason) : NULL;
 }

@@ -12,8 +12,9 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    for interrupt in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(interrupt, _leave)
+    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if interrupt != signal.SIGHUP or signal.getsignal(interrupt) != signal.SIG_IGN:  # nohup
+            signal.signal(interrupt, _leave)
     from omvsim import cli  # noqa: PLC0415 - takes a second, under these handlers
 
     return cli.main()

@@ -61,7 +61,7 @@ def duration(text: str) -> int:
 
 
 class Interrupt:
-    """Ctrl-C or SIGTERM: the run ends at its next `check`, a second one ends it at once.
+    """Ctrl-C, SIGTERM or SIGHUP: the run ends at its next `check`, a second one ends it at once.
 
     An exception raised by the handler itself would be lost inside a ctypes callback.
     """
@@ -361,8 +361,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
     options.interrupt = Interrupt()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
-        signal.signal(number, options.interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # a shell's background job ignores SIGINT, which ends it here all the same; nohup is meant
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, options.interrupt)
     try:
         code: int = options.call(options)
     except UserError as error:

@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -186,7 +187,7 @@ def test_out_is_a_file(omvsim: Run, script: Path, image: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "moment"),
     [(signal.SIGINT, moment) for moment in (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)]
-    + [(signal.SIGTERM, moment) for moment in (0.0, 0.2)],
+    + [(number, moment) for number in (signal.SIGTERM, signal.SIGHUP) for moment in (0.0, 0.2)],
 )
 def test_interrupted(
     start: Start, tshark: Callable[..., str], no_process_left: Callable[..., None],
@@ -209,6 +210,20 @@ def test_interrupted(
     result = json.loads((out / "result.json").read_text())
     assert (result["outcome"], result["exit_code"]) == ("interrupted", 130)
     tshark(out / "net.pcapng")  # opens, and is not cut short
+
+
+def test_nohup_is_meant(tmp_path: Path, example: Path, image: Path) -> None:
+    """A run that was started so goes on after its terminal has gone."""
+    command = [sys.executable, "-m", "omvsim", "run", "--out", tmp_path / "out", example]
+    process = subprocess.Popen(
+        ["nohup", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "out/net.pcapng").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    assert "<h1>Example Domain</h1>" in output
 
 
 @pytest.mark.parametrize("moment", [0.15, 0.3, 0.45])

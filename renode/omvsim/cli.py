@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from omvsim import bridge, image, paced
+from omvsim import bridge, image, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError, State
@@ -94,7 +94,7 @@ class Progress:
 
     def clear(self) -> None:
         if self.shown and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            terminal.clear_line()
         self.shown = False
 
     def tick(self, testbed: Testbed) -> None:
@@ -109,7 +109,8 @@ class Progress:
             f"{testbed.engine.instructions / 1e6:.0f} million instructions"
         )
         if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            terminal.clear_line()
+            print(text, end="", file=sys.stderr, flush=True)
         elif not self.shown or silent > 5 * QUIET:
             self.spoke = time.monotonic() - QUIET
             print(text, file=sys.stderr, flush=True)
@@ -123,15 +124,11 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code = 0
     progress = Progress(options.interrupt, options.host_limit / SECOND)
-    held = b""  # a CR whose LF may come with the next bytes
+    console = terminal.Console()
 
     def printed(data: bytes) -> None:
-        nonlocal held
         progress.output()
-        text = (held + data).replace(b"\r\n", b"\n")
-        held = b"\r" if text.endswith(b"\r") else b""
-        sys.stdout.buffer.write(text.removesuffix(b"\r"))
-        sys.stdout.flush()
+        console.write(data)
 
     try:
         with Testbed(
@@ -169,8 +166,7 @@ def run(options: argparse.Namespace) -> int:
         print("omvsim: interrupted", file=sys.stderr)
         code = 130
     progress.clear()
-    sys.stdout.buffer.write(held)
-    sys.stdout.flush()
+    console.end()
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
     return code
 
@@ -357,8 +353,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     except UserError as error:
-        print(f"omvsim: {error}", file=sys.stderr)
+        print(f"omvsim: {terminal.visible(str(error))}", file=sys.stderr)
         return 2
+    # of run, what the camera prints is given as it is to a file or another program
+    guarded = (
+        ("stderr", "stdout") if options.call is not run or sys.stdout.isatty() else ("stderr",)
+    )
+    with terminal.guarded(() if arguments[0] in ("repl", "shell") else guarded):
+        return _call(options)
+
+
+def _call(options: argparse.Namespace) -> int:
     os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
     options.interrupt = Interrupt()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -22,6 +22,7 @@ from omvsim.cli import duration
 from omvsim.errors import UserError
 from omvsim.examples import Example
 from omvsim.rawrepl import ProtocolError, State
+from omvsim.terminal import visible
 from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit
 
 Status = Literal["ran to its end", "served a client", "raised", "not runnable"]
@@ -168,7 +169,7 @@ def _last_words(traceback: str) -> str:
     """The exception of a traceback in one line."""
     last = re.split(r"^  File .*\n", traceback, flags=re.MULTILINE)[-1]
     words = " ".join(last.removeprefix("Traceback (most recent call last):\n").split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return visible(words)
 
 
 def _raised_line(example: Example, traceback: str) -> int | None:

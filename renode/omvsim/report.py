@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from netsim import Event
+from omvsim.terminal import visible
 
 if TYPE_CHECKING:
     from omvsim.evidence import Result
@@ -82,11 +83,6 @@ def _text(data: bytes | bytearray) -> str:
     text = data.decode(errors="backslashreplace").rstrip("\r\n")
     more = len(text) - LONGEST
     return f"{text[:LONGEST]} ... {more} more characters" if more > 0 else text
-
-
-def visible(text: str) -> str:
-    """Controls, also those that turn the direction of text, as Python's escapes."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _ends(items: list[Item]) -> tuple[list[Item], int, list[Item]]:

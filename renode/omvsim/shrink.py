@@ -228,8 +228,21 @@ def refuse(run: Recorded, out: Path, force: bool) -> None:
         raise UserError(f"{out}: the smallest scenario is a file: name it NAME.toml")
     if out.resolve() == (run.folder / "scenario.toml").resolve():
         raise UserError(f"{out}: the run's own scenario lies there: choose another --out")
-    if os.path.lexists(out) and not force:
-        raise UserError(f"{out} exists: choose another --out, or overwrite it with --force")
+    for path in (out, *_beside(run, tomlkit.parse(run.scenario.text), out)):
+        if os.path.lexists(path) and not force:
+            raise UserError(f"{path} exists: choose another --out, or overwrite it with --force")
+
+
+def _beside(run: Recorded, table: Table, out: Path) -> dict[Path, bytes]:
+    """The files that the scenario refers to, where they are to lie beside `out`."""
+    names = [entry[key] for entry, key in references(table)]
+    try:
+        found = {below(out.parent, name): run.folder / name for name in names}
+    except ValueError as error:
+        raise UserError(f"{out.parent}: {error}: choose another --out") from None
+    return {
+        path: own.read_bytes() for path, own in found.items() if path.resolve() != own.resolve()
+    }
 
 
 def command(run: Recorded, out: Path, force: bool, check: Callable[[], object]) -> int:
@@ -261,11 +274,7 @@ def command(run: Recorded, out: Path, force: bool, check: Callable[[], object]) 
     except KeyboardInterrupt:
         interrupted = True
     text = f"# {wanted}\n{render(shrinker.smallest)}"
-    files = {out: text.encode()}
-    for entry, key in references(shrinker.smallest):
-        target = below(out.parent, entry[key])
-        if target.resolve() != (run.folder / entry[key]).resolve():
-            files[target] = (run.folder / entry[key]).read_bytes()
+    files = {out: text.encode(), **_beside(run, shrinker.smallest, out)}
     outputs.write(files, force, "choose another --out")
     print(f"{out}: {len(text.splitlines())} lines, after {shrinker.runs} tries: {wanted}")
     if interrupted:

@@ -119,6 +119,11 @@ def test_shrink_writes_over_nothing(omvsim: Run, evidence: Path, tmp_path: Path)
         if not out.is_symlink():
             out.write_text("mine\n")
         refused(omvsim("replay", "--shrink", "--out", out, evidence), f"{out} exists", "--force")
+    beside = tmp_path / "files/0-note.txt"  # what the scenario refers to would lie there
+    beside.parent.mkdir()
+    beside.write_text("mine\n")
+    done = omvsim("replay", "--shrink", "--out", tmp_path / "new.toml", evidence)
+    refused(done, f"{beside} exists", "--force")
     done = omvsim("replay", "--shrink", "--force", "--out", tmp_path / "link.toml", evidence)
     assert done.returncode == 0, done.stderr
     assert victim.read_text() == "mine\n" and not (tmp_path / "link.toml").is_symlink()

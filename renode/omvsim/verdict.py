@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -34,6 +35,11 @@ class Verdict:
 
 def function_at(image: Path, address: int) -> str:
     """The function of an ELF image that an address lies in."""
+    return _function_at(image, image.stat().st_mtime_ns, address)
+
+
+@lru_cache(maxsize=256)  # shrinking asks the same of each candidate
+def _function_at(image: Path, changed: int, address: int) -> str:
     with image.open("rb") as file:
         for section in ELFFile(file).iter_sections():
             if not isinstance(section, SymbolTableSection):

@@ -186,7 +186,7 @@ def test_out_is_a_file(omvsim: Run, script: Path, image: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "moment"),
-    [(signal.SIGINT, moment) for moment in (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)]
+    [(signal.SIGINT, moment) for moment in (0.0, 0.05, 0.2)]
     + [(number, moment) for number in (signal.SIGTERM, signal.SIGHUP) for moment in (0.0, 0.2)],
 )
 def test_interrupted(

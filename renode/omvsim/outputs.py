@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,14 +16,19 @@ def is_private(name: str, content: bytes) -> bool:
     return name.endswith((".key", ".key.pem")) or b"PRIVATE KEY-----" in content
 
 
-def write(files: Mapping[Path, bytes], force: bool, remedy: str) -> None:
-    """All files or none, and none through a link or, without `force`, over another; private keys
-    are for their owner only. UserError says what is in the way, and the remedy."""
-    for path in files:
+def refuse(paths: Iterable[Path], force: bool, remedy: str) -> None:
+    """UserError where a folder or, without `force`, anything else is in the way."""
+    for path in paths:
         if path.is_dir() and not path.is_symlink():
             raise UserError(f"{path}: a folder of that name is there: {remedy}")
         if os.path.lexists(path) and not force:
             raise UserError(f"{path} exists: {remedy}, or overwrite it with --force")
+
+
+def write(files: Mapping[Path, bytes], force: bool, remedy: str) -> None:
+    """All files or none, and none through a link or, without `force`, over another; private keys
+    are for their owner only. UserError says what is in the way, and the remedy."""
+    refuse(files, force, remedy)
     with ExitStack() as stack:
         try:
             partial: dict[Path, Path] = {}

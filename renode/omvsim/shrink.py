@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -228,9 +227,8 @@ def refuse(run: Recorded, out: Path, force: bool) -> None:
         raise UserError(f"{out}: the smallest scenario is a file: name it NAME.toml")
     if out.resolve() == (run.folder / "scenario.toml").resolve():
         raise UserError(f"{out}: the run's own scenario lies there: choose another --out")
-    for path in (out, *_beside(run, tomlkit.parse(run.scenario.text), out)):
-        if os.path.lexists(path) and not force:
-            raise UserError(f"{path} exists: choose another --out, or overwrite it with --force")
+    beside = _beside(run, tomlkit.parse(run.scenario.text), out)
+    outputs.refuse((out, *beside), force, "choose another --out")
 
 
 def _beside(run: Recorded, table: Table, out: Path) -> dict[Path, bytes]:

@@ -1,9 +1,10 @@
 """Start: an interrupt ends quietly even while the libraries are still being imported."""
 
 import os
-import signal
 import sys
 from types import FrameType
+
+from omvsim import interrupts
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
@@ -12,9 +13,7 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if interrupt != signal.SIGHUP or signal.getsignal(interrupt) != signal.SIG_IGN:  # nohup
-            signal.signal(interrupt, _leave)
+    interrupts.catch(_leave)
     from omvsim import cli  # noqa: PLC0415 - takes a second, under these handlers
 
     return cli.main()

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 import re
-import signal
 import sys
 import textwrap
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from omvsim import bridge, image, paced, terminal
+from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.rawrepl import ProtocolError, State
@@ -366,10 +365,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _call(options: argparse.Namespace) -> int:
     os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
     options.interrupt = Interrupt()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # a shell's background job ignores SIGINT, which ends it here all the same; nohup is meant
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, options.interrupt)
+    interrupts.catch(options.interrupt)
     try:
         code: int = options.call(options)
     except UserError as error:

@@ -26,6 +26,7 @@ from omvsim.testbed import (
     SECOND,
     FirmwareFault,
     ScriptError,
+    ScriptExit,
     Testbed,
     TimeLimit,
     read_script,
@@ -37,8 +38,9 @@ OTHERS |= {"import": "importer", "renode": "renode_run"}
 QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
-  0    the script ran to its end
-  1    it raised an exception (the camera's traceback is on standard error)
+  0    the script ran to its end, or to sys.exit()
+  1    it raised an exception (the camera's traceback is on standard error), or called
+       sys.exit() with a status that is not 0
   2    usage or bad input
   3    the firmware took a fault, locked up, or speaks no raw REPL
   4    a time limit passed
@@ -146,7 +148,8 @@ def run(options: argparse.Namespace) -> int:
                 testbed.play(source, options.time_limit, printed)
     except ScriptError as error:
         progress.clear()
-        print(str(error).rstrip(), file=sys.stderr)
+        told = f"omvsim: {error}" if isinstance(error, ScriptExit) else str(error).rstrip()
+        print(told, file=sys.stderr)
         code = 1
     except FirmwareFault as error:
         progress.clear()

@@ -37,6 +37,7 @@ class Result:
     unrepeatable: str = ""  # what took part that calls.jsonl does not hold
     outcome: str = "running"
     exit_code: int | None = None
+    exit_status: int | str | None = None  # what sys.exit() was given, if it was a failure
     detail: str = ""
     virtual_ns: int = 0
     instructions: int = 0

@@ -7,6 +7,8 @@ to send and what the script printed.
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -14,6 +16,17 @@ CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\
 RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 ENTER_RAW = b"\r" + CTRL_C + CTRL_A
 ENTER_PASTE = CTRL_E + b"A" + CTRL_A
+MAY_EXIT = re.compile(rb"\bexit\b|\bSystemExit\b")
+#: around a source that may: the raw REPL drops a SystemExit without a word, and its status
+TELLING = """\
+try:
+ exec(compile(%r,'<stdin>','exec'))
+except SystemExit as _exit:
+ _exit = _exit.args[:1]
+ if _exit not in ((), (None,), (0,)): raise type('SystemExit', (Exception,), {})(repr(_exit[0]))
+"""
+OWN_FRAME = b'  File "<stdin>", line 2, in <module>\r\n'
+EXITED = re.compile(rb"\r\nSystemExit: (.*)\r\n$", re.DOTALL)
 
 
 class State(Enum):
@@ -38,10 +51,13 @@ class ProtocolError(Exception):
 class Execution:
     """One script on its way through the raw REPL.
 
-    Send what `start` and `feed` return; `output` and `traceback` grow, `state` ends as DONE.
+    Send what `start` and `feed` return; `output` and `traceback` grow, `state` ends as DONE. With
+    `exits` the script may call sys.exit(): its `status` is then known, if it is a failure.
     """
 
     source: bytes
+    exits: bool = False
+    status: int | str | None = None
     state: State = State.ENTER
     output: bytearray = field(default_factory=bytearray)
     traceback: bytearray = field(default_factory=bytearray)
@@ -49,6 +65,10 @@ class Execution:
     _window: int = 0
     _increment: int = 0
     _sent: int = 0
+
+    def __post_init__(self) -> None:
+        if self.exits:
+            self.source = (TELLING % self.source).encode()
 
     def start(self) -> bytes:
         return ENTER_RAW
@@ -147,6 +167,10 @@ class Execution:
     def _in_traceback(self) -> bytes:
         taken = self._take(CTRL_D)
         if taken is not None:
+            if self.exits:
+                taken = taken.replace(OWN_FRAME, b"", 1)
+                if exited := EXITED.search(taken):
+                    self.status = _status(exited[1].decode(errors="replace"))
             self.traceback += taken
             self.state = State.PROMPT
         return b""
@@ -155,3 +179,12 @@ class Execution:
         if self._take(b">") is not None:
             self.state = State.DONE
         return b""
+
+
+def _status(told: str) -> int | str:
+    """What sys.exit() was given, from its repr(); a number or a text, if it was one."""
+    try:
+        value = ast.literal_eval(told)
+    except (ValueError, SyntaxError):
+        return told
+    return value if isinstance(value, int | str) else told

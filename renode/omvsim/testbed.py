@@ -29,7 +29,7 @@ from omvsim.engine import Fault, Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import Evidence, Result
-from omvsim.rawrepl import CTRL_B, CTRL_C, Execution, ProtocolError, State
+from omvsim.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -38,6 +38,7 @@ PROMPT = re.compile(rb">>> $")
 EXIT_CODES = {
     "passed": 0,
     "exception": 1,
+    "exited": 1,
     "error": 2,
     "fault": 3,
     "lockup": 3,
@@ -67,6 +68,14 @@ class ScriptError(Exception):
     """The script raised; `str()` is the camera's traceback."""
 
 
+class ScriptExit(ScriptError):
+    """The script called sys.exit() with `status`, which is neither 0 nor None."""
+
+    def __init__(self, status: int | str) -> None:
+        super().__init__(f"the script exited with {status}")
+        self.status = status
+
+
 def _text(printed: bytes | bytearray) -> str:
     return printed.decode(errors="replace").replace("\r\n", "\n")
 
@@ -85,6 +94,8 @@ def outcome_of(error: BaseException | None) -> tuple[str, str]:
     match error:
         case None:
             return "passed", ""
+        case ScriptExit():
+            outcome = "exited"
         case ScriptError():
             outcome = "exception"
         case FirmwareFault():
@@ -122,6 +133,7 @@ class Testbed:
     """
 
     __test__ = False  # not a test, whatever pytest makes of its name
+    stride = STRIDE
 
     def __init__(
         self,
@@ -148,6 +160,7 @@ class Testbed:
         if self._cameras:
             self.image = images.renumbered(self.image, len(self._cameras))
         self._unwritten = netsim.camera_files(self.scenario)
+        self._exits = any(map(MAY_EXIT.search, self._unwritten.values()))
         if self._unwritten and self.image.littlefs:
             self.image = images.holding(self.image, self._unwritten)
             self._unwritten = {}
@@ -161,7 +174,6 @@ class Testbed:
         self.console, self.booted = bytearray(), False
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
-        self.stride = STRIDE
         text, files = portable.pack(self.scenario, description, BOARD) if out else ("", {})
         self._result = Result(
             script=script,
@@ -357,8 +369,9 @@ class Testbed:
     ) -> Execution:
         """Begin to run source in the raw REPL; it goes on with whatever lets time pass."""
         content = source.encode() if isinstance(source, str) else source
+        self._result.exit_status = None
         self._record("start", source=content.decode(errors="surrogateescape"))
-        execution = Execution(content)
+        execution = Execution(content, self._exits or MAY_EXIT.search(content) is not None)
         self._execution, self._fed, self._script_printed = execution, len(self.console), printed
         self.engine.console_write(execution.start())
         return execution
@@ -386,6 +399,9 @@ class Testbed:
     def finish(self, execution: Execution, limit: int = 20 * SECOND) -> str:
         """Wait for a script's end; what it printed. Raises ScriptError, TimeLimit."""
         self.run_until(lambda: execution.state is State.DONE, limit, "the script's end")
+        if execution.status is not None:
+            self._result.exit_status = execution.status
+            raise ScriptExit(execution.status)
         if execution.traceback:
             raise ScriptError(_text(execution.traceback))
         return _text(execution.output)
@@ -411,6 +427,7 @@ class Testbed:
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file on the camera."""
+        self._exits = self._exits or MAY_EXIT.search(content) is not None
         lines = [f"f=open({name!r},'wb')", "w=f.write"]
         chunks = [content[i : i + 252] for i in range(0, len(content), 252)]
         if len(repr(content)) > len(content) * 4 / 3:  # each byte on the line costs host time

@@ -69,7 +69,7 @@ def judge(outcome: str, detail: str, fault: Fault | None, image: Path) -> Verdic
         last = (detail.strip().splitlines() or [""])[-1]
         found = RAISED.match(last)
         return Verdict(outcome, " ".join(filter(None, found.groups())) if found else last)
-    return Verdict(outcome)
+    return Verdict(outcome, detail if outcome == "exited" else "")
 
 
 def try_out(

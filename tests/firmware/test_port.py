@@ -1,7 +1,7 @@
 """The port's modules on the emulated camera; behaviour from MicroPython's documentation."""
 
 import pytest
-from omvsim.testbed import SECOND, ScriptError
+from omvsim.testbed import SECOND, ScriptError, ScriptExit
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
@@ -116,6 +116,35 @@ machine.enable_irq(state)
 print(ok)
 """)
     assert out == "True\n"
+
+
+@pytest.mark.parametrize("status", [7, -1, True, "no certificate: é\n", ""])
+def test_exit_status(bare, status):
+    """CPython, sys.exit(): zero or None is success, anything else failure."""
+    with pytest.raises(ScriptExit) as told:
+        bare.exec(f"import sys\nsys.exit({status!r})")
+    assert (told.value.status, str(told.value)) == (status, f"the script exited with {status}")
+
+
+def test_exit_without_failure(bare):
+    bare.put("leaving.py", b"import sys\ndef leave(status): sys.exit(status)\n")
+    for leave in ("sys.exit()", "sys.exit(0)", "sys.exit(None)", "raise SystemExit"):
+        assert bare.exec(f"import sys\nprint(1)\n{leave}\nprint(2)") == "1\n"
+    with pytest.raises(ScriptExit, match=r"^the script exited with 3$"):
+        bare.exec("import leaving\nleaving.leave(3)")
+
+
+def test_traceback_of_a_script_that_may_exit(bare):
+    told = []
+    for last in ("x = exit", "x = None"):  # the first goes to the camera in another way
+        with pytest.raises(ScriptError) as raised:
+            bare.exec(f"def inner():\n    return 1 / 0\n\ntry:\n    {last}\nexcept NameError:\n"
+                      "    pass\ninner()")  # fmt: skip
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+    assert told[0].splitlines()[1:3] == [
+        '  File "<stdin>", line 8, in <module>', '  File "<stdin>", line 2, in inner'
+    ]  # fmt: skip
 
 
 def test_time_server_that_is_not_there(testbed):

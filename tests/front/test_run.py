@@ -50,6 +50,19 @@ def test_exception(omvsim: Run, tmp_path: Path, example: Path, image: Path) -> N
     assert "validity has expired" in result["detail"]
 
 
+def test_exit_status(omvsim: Run, tmp_path: Path, image: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nsys.exit(7)\n")
+    done = omvsim("run", "--out", tmp_path / "out", script)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "omvsim: the script exited with 7"
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    told = [result[key] for key in ("outcome", "exit_code", "exit_status", "detail")]
+    assert told == ["exited", 1, 7, "the script exited with 7"]
+    again = omvsim("replay", tmp_path / "out")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
 def test_lines_end_in_line_feeds(tmp_path: Path, image: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("print(1)\nprint('a\\rb')\nprint('c', end='\\r')\n")

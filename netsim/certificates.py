@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from netsim import paths
 from netsim.errors import UserError
 from netsim.keys import PrivateKey, derive_bytes, derive_key
 from netsim.scenario import CertificateOptions, File, Scenario
@@ -107,7 +108,7 @@ class Authority:
 
     def _read(self, options: CertificateOptions) -> Certificate:
         folder = self.scenario.folder
-        data = (folder / str(options.file)).read_bytes()
+        data = paths.read(folder / str(options.file))
         pem = data.lstrip().startswith(b"-----BEGIN")
         load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
         key = _read_key(folder / options.key_file) if options.key_file else None
@@ -161,7 +162,7 @@ def issue(
 
 
 def _read_key(path: Path) -> PrivateKey:
-    data = path.read_bytes()
+    data = paths.read(path)
     pem = data.lstrip().startswith(b"-----BEGIN")
     load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
     key = load(data, None)
@@ -230,7 +231,7 @@ def _content(file: File, authority: Authority, folder: Path) -> bytes:
     if file.text is not None:
         return file.text.encode()
     if file.path is not None:
-        return (folder / file.path).read_bytes()
+        return paths.read(folder / file.path)
     if file.certificate is not None:
         made = authority[file.certificate]
         return made.pem if file.format == "pem" else made.der

@@ -12,9 +12,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
-from netsim import misbehaviours, rules
+from netsim import misbehaviours, paths, rules
 from netsim.errors import ScenarioError, UserError
-from netsim.paths import below
 from netsim.schema import Count, Port, Problem, convert
 from netsim.toml_lines import key_lines, line_of
 
@@ -240,7 +239,7 @@ def load(path: Path | str, outside: bool = False) -> Scenario:
     ScenarioError."""
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = paths.read(path).decode()
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8, save the scenario as UTF-8 text") from None
     except OSError as error:
@@ -437,7 +436,7 @@ def _check_reference(
 ) -> Iterator[Problem]:
     """A file that the scenario names."""
     try:
-        found = scenario.folder / name if scenario.outside else below(scenario.folder, name)
+        found = scenario.folder / name if scenario.outside else paths.below(scenario.folder, name)
     except ValueError as error:
         yield Problem(path, f"{error}, put it there or give --allow-outside")
     else:

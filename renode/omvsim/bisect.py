@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import netsim
+from netsim import paths
+from omvsim import documents
 from omvsim import image as images
 from omvsim.cli import duration
 from omvsim.errors import UserError
@@ -94,14 +96,14 @@ class Trial:
         files = [content.hex() for content in netsim.camera_files(self.scenario).values()]
         what = [
             digest, testbed_version(), self.scenario.text, self.scenario.seed, files,
-            self.source.hex(), self.limit, self.board.read_text(),
+            self.source.hex(), self.limit, paths.read(self.board).hex(),
         ]  # fmt: skip
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         entry = cache() / "verdicts" / f"{key}.json"
         try:
-            return Verdict(**json.loads(entry.read_text())), True
-        except (OSError, ValueError, TypeError):
-            pass
+            return documents.read(entry, Verdict, "a verdict", "take it away"), True
+        except UserError:
+            pass  # of another version, or none
         found = try_out(path, self.scenario, self.source, self.limit, self.board, self.check)
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from netsim import paths
 from netsim.certificates import Certificate, issue
 from netsim.keys import PrivateKey
 from netsim.scenario import CertificateOptions, KeyKind
@@ -231,7 +232,7 @@ def _converted(sources: list[Path]) -> dict[Path, bytes]:
 
 def _parts(file: Path) -> Iterator[tuple[Path, bytes]]:
     try:
-        text = file.read_bytes()
+        text = paths.read(file)
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}: name a PEM file") from None
     blocks = [(found[1].decode(), found[0]) for found in BLOCK.finditer(text)]

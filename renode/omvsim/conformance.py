@@ -11,11 +11,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from netsim import paths
+from omvsim import documents
 from omvsim.errors import UserError
 from omvsim.image import ROOT
 
@@ -139,6 +140,24 @@ class Conformance:
         path.write_text(json.dumps(told, indent=1) + "\n")
 
 
+@dataclass
+class _Verdict:
+    """What a baseline tells of a test."""
+
+    name: str
+    passed: bool
+
+
+@dataclass
+class _Baseline:
+    schema: int
+    tests: list[_Verdict]
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"a baseline of version {self.schema}, not {SCHEMA}")
+
+
 def catalogue(path: Path = CATALOGUE) -> list[Statement]:
     """The statements in their order on the page."""
     table = tomllib.loads(path.read_text())
@@ -153,10 +172,10 @@ def expectations(path: Path, versions: Versions) -> tuple[dict[str, Known], str]
     """Known failures by test of a firmware of these versions, and the MicroPython that they are
     known of: the nearest older one where the firmware's own was never run. Raises UserError."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(paths.read(path).decode())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no valid TOML: {error}") from None
     try:
         micropython = _nearest(table["checked"], Version(versions.micropython))
@@ -244,17 +263,8 @@ def _changed(test: Outcome, passed: bool) -> Difference | None:
 
 def read_baseline(path: Path) -> dict[str, bool]:
     """Test name to whether it passed, from a conformance.json; raises UserError."""
-    remedy = "make it anew with omvsim check"
-    try:
-        told: dict[str, Any] = json.loads(path.read_text())
-        schema = told.get("schema") if isinstance(told, dict) else None
-        if schema != SCHEMA:
-            raise UserError(f"{path}: a baseline of version {schema}, not {SCHEMA}: {remedy}")
-        return {test["name"]: bool(test["passed"]) for test in told["tests"]}
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: name a conformance.json") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: no conformance.json: {remedy}") from None
+    told = documents.read(path, _Baseline, "a conformance.json", "make it anew with omvsim check")
+    return {test.name: test.passed for test in told.tests}
 
 
 def kinds(differences: Iterable[Difference]) -> dict[str, list[Difference]]:

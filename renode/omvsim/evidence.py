@@ -7,12 +7,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import msgspec
 
 import netsim
 from omvsim import report
 from omvsim.engine import Fault, Unmodelled
 from omvsim.errors import UserError
 from omvsim.outputs import is_private
+
+SCHEMA = 1
+#: how a run ends, and the exit code for it
+OUTCOMES = {
+    "running": None,
+    "passed": 0,
+    "exception": 1,
+    "exited": 1,
+    "error": 2,
+    "fault": 3,
+    "lockup": 3,
+    "no REPL": 3,
+    "time limit": 4,
+    "interrupted": 130,
+}
+FOR_EVER = 1 << 62  # ns: what a virtual time stays below
 
 
 @dataclass
@@ -24,11 +43,11 @@ class Result:
     image_sha256: str
     board: str
     scenario: str
-    scenario_text: str
     seed: int
     engine: str
     engine_version: str
     started: str
+    schema: int = SCHEMA
     image_path: str = ""
     board_path: str = ""
     board_sha256: str = ""
@@ -48,14 +67,65 @@ class Result:
     unmodelled: list[Unmodelled] = field(default_factory=list)
     unmodelled_beyond: int = 0  # accesses to more places than are listed
 
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"schema {self.schema} is another version's, this one reads {SCHEMA}")
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"outcome {self.outcome!r} is none of {', '.join(OUTCOMES)}")
+        if not (0 <= self.virtual_ns < FOR_EVER and 0 <= self.time_limit_ns < FOR_EVER):
+            raise ValueError("a time that no run reaches")
+
+
+class Call(msgspec.Struct):
+    """A line of calls.jsonl: what was done to a Testbed from outside, `at` ns."""
+
+    at: Annotated[int, msgspec.Meta(ge=0, lt=FOR_EVER)]
+    call: str
+    arguments: dict[str, Any] = msgspec.field(name="with")
+
+    def __post_init__(self) -> None:
+        if self.call not in ARGUMENTS:
+            raise ValueError(f"call {self.call!r} is none of {', '.join(ARGUMENTS)}")
+        self.arguments = msgspec.convert(self.arguments, ARGUMENTS[self.call])
+
+
+class _Start(TypedDict):
+    source: str  # bytes as Latin-1
+
+
+class _Type(TypedDict):
+    data: str  # bytes as Latin-1
+
+
+class _Certify(TypedDict):
+    name: str
+    file: str
+    key_file: NotRequired[str]
+
+
+class _Link(TypedDict):
+    up: bool
+
+
+class _Ping(TypedDict):
+    size: int
+
+
+#: what each call takes; serve, call, suffer and rule have keys of a scenario
+ARGUMENTS: dict[str, Any] = {
+    "start": _Start, "type": _Type, "certify": _Certify, "set_link": _Link, "ping": _Ping,
+    **dict.fromkeys(("serve", "call", "suffer", "rule"), dict[str, Any]),
+    "reset": dict[str, Any],
+}  # fmt: skip
+
 
 class Evidence:
     """Written as it happens: a run that is killed leaves files that open."""
 
     def __init__(
-        self, folder: Path, result: Result, files: Mapping[str, bytes] | None = None
+        self, folder: Path, result: Result, scenario: str, files: Mapping[str, bytes] | None = None
     ) -> None:
-        """`files` are those that the scenario refers to."""
+        """`files` are those that the scenario, a text in TOML, refers to."""
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +141,7 @@ class Evidence:
         self.capture = folder / "net.pcapng"
         self._events: list[netsim.Event] = []
         self._chunks: list[tuple[int, bytes]] = []
-        self._replace("scenario.toml", result.scenario_text)
+        self._replace("scenario.toml", scenario)
         self._write(result)
 
     def console(self, data: bytes, now: int) -> None:
@@ -113,8 +183,9 @@ class Evidence:
 
     def _write(self, result: Result) -> None:
         told = dataclasses.asdict(result)
-        del told["scenario_text"]
-        self._replace("result.json", json.dumps({"schema": 1, **told}, indent=2) + "\n")
+        text = json.dumps(told, indent=2, ensure_ascii=False)
+        text = text.encode(errors="replace").decode()  # a name that is no UTF-8 is no JSON either
+        self._replace("result.json", text + "\n")
         self._replace("report.html", report.render(result, self._events, self._chunks))
 
     def _replace(self, name: str, text: str) -> None:

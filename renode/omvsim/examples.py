@@ -19,6 +19,7 @@ from docutils.parsers.rst.languages import en
 from docutils.utils import new_document
 from markdown_it import MarkdownIt
 
+from netsim import paths
 from omvsim.errors import UserError
 
 PYTHON = {"python", "python3", "py", "py3", "micropython", "pycon", "pycon3", "ipython", "doctest"}
@@ -82,7 +83,7 @@ def read(page: Path) -> list[Example]:
 
 def _text(page: Path) -> str:
     try:
-        content = page.read_bytes()
+        content = paths.read(page)
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{page}: no such page: check the path") from None

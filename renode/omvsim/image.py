@@ -7,12 +7,14 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from littlefs import LittleFS, LittleFSError, UserContext
 
+from netsim import paths
 from omvsim.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +49,7 @@ def load(path: Path | None = None) -> Image:
     """Read an ELF image for ARM; UserError says what is wrong with the file."""
     chosen = path or DEFAULT
     try:
-        content = chosen.read_bytes()
+        content = paths.read(chosen)
     except FileNotFoundError:
         remedy = "check the path" if path else "run firmware/build"
         raise UserError(f"{chosen}: no such image: {remedy}") from None
@@ -55,14 +57,13 @@ def load(path: Path | None = None) -> Image:
         raise UserError(f"{chosen}: cannot read the image: {error.strerror}") from None
     if not content:
         raise UserError(f"{chosen}: the file is empty: build the image again")
-    with chosen.open("rb") as file:
-        try:
-            elf = ELFFile(file)
-            segments = tuple(_segments(chosen, elf, len(content)))
-            littlefs = _littlefs(elf)
-        except (ELFError, KeyError, ValueError, UnicodeDecodeError, struct.error) as error:
-            kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
-            raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
+    try:
+        elf = ELFFile(BytesIO(content))
+        segments = tuple(_segments(chosen, elf, len(content)))
+        littlefs = _littlefs(elf)
+    except (ELFError, KeyError, ValueError, struct.error) as error:
+        kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
+        raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
     return Image(chosen, segments, hashlib.sha256(content).hexdigest(), littlefs)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import tomlkit
 
 import netsim
+from netsim import paths
 from omvsim.repl import Board
 
 FOLDER, BOARD = "files", "board"  # in an evidence folder
@@ -32,14 +33,14 @@ def _board(description: Board) -> dict[str, bytes]:
     files = [file.resolve() for file in description.files]
     if not all(file.is_relative_to(folder) for file in files):
         return {}
-    return {f"{BOARD}/{file.relative_to(folder)}": file.read_bytes() for file in files}
+    return {f"{BOARD}/{file.relative_to(folder)}": paths.read(file) for file in files}
 
 
 def pack(scenario: netsim.Scenario, board: Board, own: Path) -> tuple[str, dict[str, bytes]]:
     """The scenario's text with its files as files/NAME, and these files by that name, with those
     of a board that is not our own."""
     text, sources = _pack(scenario.text)
-    files = {name: (scenario.folder / path).read_bytes() for name, path in sources.items()}
+    files = {name: paths.read(scenario.folder / path) for name, path in sources.items()}
     return text, files | ({} if board.path.resolve() == own else _board(board))
 
 

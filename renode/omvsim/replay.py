@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 import tempfile
 import textwrap
@@ -18,12 +17,14 @@ from typing import Any
 from scapy.utils import RawPcapNgReader
 
 import netsim
+from netsim import paths
 from netsim import scenario as scenarios
 from netsim.paths import below
+from omvsim import documents, portable, repl, shrink
 from omvsim import image as images
-from omvsim import portable, repl, shrink
-from omvsim.engine import Fault, Stop
+from omvsim.engine import Stop
 from omvsim.errors import UserError
+from omvsim.evidence import Call, Result
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
     BOARD,
@@ -37,7 +38,7 @@ from omvsim.testbed import (
 )
 from omvsim.verdict import Verdict, judge
 
-CALLS = ("start", "type", "serve", "call", "suffer", "rule", "certify", "set_link", "reset", "ping")
+ANEW = "run it anew"
 TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
 
 
@@ -93,18 +94,18 @@ class Recorded:
     """A run as its evidence tells it."""
 
     folder: Path
-    result: dict[str, Any]
+    result: Result
     image: Path
     board: Path
     scenario: netsim.Scenario
     source: bytes
-    calls: list[dict[str, Any]]  # of a Testbed that ran more than one script; else nothing
+    calls: list[Call]  # of a Testbed that ran more than one script; else nothing
 
     @property
     def has_dtls(self) -> bool:
         """Do peers take part that repeat no more than their outcome?"""
         peers: Sequence[Any] = (*self.scenario.servers, *self.scenario.clients)
-        added = [call["with"] for call in self.calls if call["call"] in ("serve", "call")]
+        added = [call.arguments for call in self.calls if call.call in ("serve", "call")]
         return "dtls" in {*(peer.kind for peer in peers), *(peer.get("kind") for peer in added)}
 
     @property
@@ -122,38 +123,33 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
                 below(folder, str(entry.relative_to(folder)))
             except ValueError as error:
                 raise UserError(f"{folder}: the link {error}: take it away") from None
-    try:
-        result = json.loads(path.read_text())
-        outcome, limit = result["outcome"], result["time_limit_ns"]
-        image_path = Path(result["image_path"])
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: name an evidence folder") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: no result of this version's omvsim run: run it anew") from None
-    if beyond := result.get("unrepeatable"):
-        raise UserError(f"{folder}: {beyond} took part, which cannot be repeated: run it anew")
+    result = documents.read(path, Result, "an evidence folder", ANEW)
+    outcome, limit = result.outcome, result.time_limit_ns
+    if result.unrepeatable:
+        raise UserError(
+            f"{folder}: {result.unrepeatable} took part, which cannot be repeated: {ANEW}"
+        )
     if outcome == "running" or (limit and outcome == "error"):
-        raise UserError(f"{folder}: the run did not end by itself ({outcome}): run it anew")
-    here = firmware or image_path
+        raise UserError(f"{folder}: the run did not end by itself ({outcome}): {ANEW}")
+    here = firmware or Path(result.image_path)
     if not here.is_file():
         raise UserError(f"{here}: the run's image is not there: name it with --firmware")
-    _same(here, images.load(here).sha256, result["image_sha256"], "image", "--firmware")
+    _same(here, images.load(here).sha256, result.image_sha256, "image", "--firmware")
     description = board or _board(folder, result)
-    digest = _sha256(description)
-    _same(description, digest, result["board_sha256"], "board", "--board")
-    known = scenarios.load(folder / "scenario.toml").with_seed(result["seed"])
+    _same(description, _sha256(description), result.board_sha256, "board", "--board")
+    known = scenarios.load(folder / "scenario.toml").with_seed(result.seed)
     source = read_script(folder / "script.py") if limit else b""
     calls = [] if limit else _calls(folder)
     return Recorded(folder, result, here, description, known, source, calls)
 
 
-def _board(folder: Path, result: dict[str, Any]) -> Path:
+def _board(folder: Path, result: Result) -> Path:
     """This installation's board, or the one that the folder carries: data, and nothing that lies
     beside it."""
-    if _sha256(BOARD) == result["board_sha256"]:
+    if _sha256(BOARD) == result.board_sha256:
         return BOARD
-    carried = folder / portable.BOARD / Path(result["board_path"]).name
-    if not carried.is_file() or result["engine"] == "renode":  # which runs the script beside it
+    carried = folder / portable.BOARD / Path(result.board_path).name
+    if not carried.is_file() or result.engine == "renode":  # which runs the script beside it
         raise UserError(f"{folder}: made on another board, which is not here: name it with --board")
     repl.load(carried, carried.parent)
     return carried
@@ -161,32 +157,28 @@ def _board(folder: Path, result: dict[str, Any]) -> Path:
 
 def _tell_board(run: Recorded) -> None:
     if run.board.is_relative_to(run.folder):
-        digest = run.result["board_sha256"][:16]
+        digest = run.result.board_sha256[:16]
         print(f"omvsim: the board is the folder's own, {run.board.name} ({digest})",
               file=sys.stderr, flush=True)  # fmt: skip
 
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(paths.read(path)).hexdigest()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: name the run's board with --board") from None
 
 
-def _calls(folder: Path) -> list[dict[str, Any]]:
+def _calls(folder: Path) -> list[Call]:
     """What was done to a Testbed from outside, with files where they are now."""
     path = folder / "calls.jsonl"
+    calls = documents.read_lines(path, Call, "an evidence folder", ANEW)
     try:
-        calls = [json.loads(line) for line in path.read_text().splitlines()]
         for call in calls:
-            at, name, arguments = call["at"], call["call"], call["with"]
-            if name not in CALLS or not isinstance(at, int):
-                raise ValueError(name)
-            for key in ("file", "key_file") if name == "certify" else ():
-                if key in arguments:
-                    arguments[key] = below(folder, arguments[key])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: missing or damaged: run it anew") from None
+            for key in {"file", "key_file"} & {*call.arguments} if call.call == "certify" else ():
+                call.arguments[key] = below(folder, call.arguments[key])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}: {ANEW}") from None
     return calls
 
 
@@ -217,9 +209,9 @@ def replay(options: argparse.Namespace) -> int:
             raise UserError(f"{out}: the first run's evidence lies there: choose another --out")
         _repeat(run, out, options.interrupt.check)
         difference = first_difference(options.run, out)
-        second = json.loads((out / "result.json").read_text())
+        second = _told(out)
         printed = [_printed(folder) for folder in (options.run, out)]
-    seconds = run.result["virtual_ns"] / 1e9
+    seconds = run.result.virtual_ns / 1e9
     if not difference:
         told = f" and {len(run.calls)} calls" if run.calls else ""
         print(f"the same run, to the nanosecond: {run.verdict}, after {seconds:.9f} s{told}")
@@ -235,46 +227,48 @@ def replay(options: argparse.Namespace) -> int:
     return 1
 
 
-def _verdict(result: dict[str, Any], image: Path) -> Verdict:
-    fault = result["fault"]
-    known = Fault(**fault | {"r": tuple(fault["r"])}) if fault else None
-    return judge(result["outcome"], result["detail"], known, image)
+def _told(folder: Path) -> Result:
+    return documents.read(folder / "result.json", Result, "an evidence folder", ANEW)
+
+
+def _verdict(result: Result, image: Path) -> Verdict:
+    return judge(result.outcome, result.detail, result.fault, image)
 
 
 def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
     """The run once more, with evidence in `out`."""
     result = run.result
-    by_host = result["outcome"] == "interrupted" or "host limit" in result["detail"]
+    by_host = result.outcome == "interrupted" or "host limit" in result.detail
     testbed = Testbed(
-        run.image, run.scenario, board=run.board, out=out, script=result["script"],
-        engine=result["engine"],
+        run.image, run.scenario, board=run.board, out=out, script=result.script,
+        engine=result.engine,
     )  # fmt: skip
     engine = testbed.engine.version
-    if (engine, testbed_version()) != (result["engine_version"], result["testbed_version"]):
+    if (engine, testbed_version()) != (result.engine_version, result.testbed_version):
         testbed.close("interrupted")
         raise UserError(
-            f"{run.folder}: made by omvsim {result['testbed_version'] or '?'} with "
-            f"{result['engine_version']}, this is {testbed_version() or '?'} with {engine}: "
+            f"{run.folder}: made by omvsim {result.testbed_version or '?'} with "
+            f"{result.engine_version}, this is {testbed_version() or '?'} with {engine}: "
             "install that version"
         )
 
     def waiting() -> None:
         check()
-        if by_host and testbed.now >= result["virtual_ns"]:
+        if by_host and testbed.now >= result.virtual_ns:
             raise HostStop
 
     testbed.waiting = waiting
     error: BaseException | None = None
     try:
-        if not result["time_limit_ns"]:
+        if not result.time_limit_ns:
             _redo(testbed, run, check)
             raise HostStop
-        testbed.play(run.source, result["time_limit_ns"])
+        testbed.play(run.source, result.time_limit_ns)
     except KeyboardInterrupt:
         testbed.close("interrupted")
         raise
     except HostStop:
-        testbed.close(result["outcome"], result["detail"])
+        testbed.close(result.outcome, result.detail)
         return
     except Exception as raised:
         error = raised
@@ -287,14 +281,14 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
 def _redo(testbed: Testbed, run: Recorded, check: Callable[[], object]) -> None:
     """Every call again at its time; what it then waited for came by itself."""
     for call in run.calls:
-        _reach(testbed, call["at"], check)
-        name, arguments = call["call"], call["with"]
+        _reach(testbed, call.at, check)
+        name, arguments = call.call, call.arguments
         match name:
             case "start":
                 end = testbed.now + SECOND  # where times are not repeated, a script may end later
                 while run.has_dtls and not testbed.idle and testbed.now < end:
                     _reach(testbed, testbed.now + MILLISECOND, check)
-                testbed.start(arguments["source"].encode(errors="surrogateescape"))
+                testbed.start(arguments["source"].encode("latin-1"))
             case "type":
                 testbed.type(arguments["data"].encode("latin-1"))
             case "reset":
@@ -305,7 +299,7 @@ def _redo(testbed: Testbed, run: Recorded, check: Callable[[], object]) -> None:
                     testbed.network.ping(address, testbed.now, **arguments)
             case _:
                 getattr(testbed, name)(**arguments)
-    _reach(testbed, run.result["virtual_ns"], check)
+    _reach(testbed, run.result.virtual_ns, check)
 
 
 def _reach(testbed: Testbed, until: int, check: Callable[[], object]) -> None:
@@ -320,7 +314,7 @@ def _reach(testbed: Testbed, until: int, check: Callable[[], object]) -> None:
 
 
 def _printed(folder: Path) -> bytes:
-    return (folder / "console.log").read_bytes()
+    return _read(folder / "console.log")
 
 
 def first_difference(first: Path, second: Path) -> str:
@@ -328,9 +322,9 @@ def first_difference(first: Path, second: Path) -> str:
     found = [*_console(first, second), *_frames(first, second)]
     if found:
         return min(found)[1]
-    results = [json.loads((folder / "result.json").read_text()) for folder in (first, second)]
+    results = [_told(folder) for folder in (first, second)]
     for key in TOLD:
-        ours, theirs = results[0][key], results[1][key]
+        ours, theirs = (getattr(result, key) for result in results)
         if ours != theirs:
             return f"{key} was {ours!r}, now {theirs!r}"
     return ""
@@ -380,16 +374,24 @@ def _power_on(folder: Path) -> int:
 
 def chunks(folder: Path) -> list[tuple[int, bytes]]:
     """What the console printed, and when (ns)."""
-    printed = (folder / "console.log").read_bytes()
+    printed = _printed(folder)
+    times = folder / "console.times"
     found, start = [], 0
     try:
-        for line in (folder / "console.times").read_text().splitlines():
+        for line in _read(times).decode().splitlines():
             now, size = map(int, line.split())
             found.append((now, printed[start : start + size]))
             start += size
-    except (OSError, ValueError):
-        raise UserError(f"{folder}/console.times: missing or damaged: run it anew") from None
+    except ValueError:
+        raise UserError(f"{times}: damaged: {ANEW}") from None
     return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return paths.read(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: {ANEW}") from None
 
 
 def frames(capture: Path) -> list[tuple[int, bytes]]:

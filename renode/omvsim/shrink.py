@@ -13,6 +13,7 @@ import tomlkit
 from tomlkit.items import Item
 
 import netsim
+from netsim import paths
 from netsim import scenario as scenarios
 from netsim.errors import UserError as NetsimError
 from netsim.paths import below
@@ -238,9 +239,7 @@ def _beside(run: Recorded, table: Table, out: Path) -> dict[Path, bytes]:
         found = {below(out.parent, name): run.folder / name for name in names}
     except ValueError as error:
         raise UserError(f"{out.parent}: {error}: choose another --out") from None
-    return {
-        path: own.read_bytes() for path, own in found.items() if path.resolve() != own.resolve()
-    }
+    return {path: paths.read(own) for path, own in found.items() if path.resolve() != own.resolve()}
 
 
 def command(run: Recorded, out: Path, force: bool, check: Callable[[], object]) -> int:
@@ -284,7 +283,7 @@ def _verdict(run: Recorded, table: Table, check: Callable[[], object]) -> Verdic
     """How the run ends with this scenario; None where it is none."""
     try:
         world: netsim.Scenario = scenarios.loads(render(table), "smaller", run.folder)
-        limit = run.result["time_limit_ns"]
+        limit = run.result.time_limit_ns
         return try_out(run.image, world, run.source, limit, run.board, check)
     except (NetsimError, UserError):
         return None
@@ -300,5 +299,5 @@ def _hits(
         found.update(testbed.port.hits(testbed.scenario.faults[number]))
 
     world = scenarios.loads(render(table), "smaller", run.folder)
-    try_out(run.image, world, run.source, run.result["time_limit_ns"], run.board, check, look)
+    try_out(run.image, world, run.source, run.result.time_limit_ns, run.board, check, look)
     return found

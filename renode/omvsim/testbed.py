@@ -21,31 +21,20 @@ from types import TracebackType
 from typing import Any, Self
 
 import netsim
-from netsim import certificates
+from netsim import certificates, paths
 from netsim import scenario as scenarios
 from omvsim import image as images
 from omvsim import portable, repl
 from omvsim.engine import Fault, Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
-from omvsim.evidence import Evidence, Result
+from omvsim.evidence import OUTCOMES, Evidence, Result
 from omvsim.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 BOARD = images.ROOT / "renode/openmv_h7.repl"
 PROMPT = re.compile(rb">>> $")
-EXIT_CODES = {
-    "passed": 0,
-    "exception": 1,
-    "exited": 1,
-    "error": 2,
-    "fault": 3,
-    "lockup": 3,
-    "no REPL": 3,
-    "time limit": 4,
-    "interrupted": 130,
-}
 LOCKUP = "lock-up after"
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 100 * MILLISECOND  # the longest run between two looks at limits and signals,
@@ -90,7 +79,7 @@ def testbed_version() -> str:
 
 
 def outcome_of(error: BaseException | None) -> tuple[str, str]:
-    """How a run ended that ended with this exception: a key of EXIT_CODES, and what to tell."""
+    """How a run ended that ended with this exception: a key of OUTCOMES, and what to tell."""
     match error:
         case None:
             return "passed", ""
@@ -181,14 +170,13 @@ class Testbed:
             image_sha256=self.image.sha256,
             board=images.display(Path(board)),
             scenario=str(scenario if isinstance(scenario, (str, Path)) else "default"),
-            scenario_text=text,
             seed=self.scenario.seed,
             engine=self.engine.name,
             engine_version=self.engine.version,
             started=self.scenario.time.isoformat(),
             image_path=str(self.image.path.resolve()),
             board_path=str(Path(board).resolve()),
-            board_sha256=hashlib.sha256(Path(board).read_bytes()).hexdigest(),
+            board_sha256=hashlib.sha256(paths.read(Path(board))).hexdigest(),
             testbed_version=testbed_version(),
         )
         self._began = time.monotonic()
@@ -197,7 +185,7 @@ class Testbed:
         self._script_printed: Callable[[bytes], object] | None = None
         self._certified = count()
         self._fed = 0  # bytes of the console that the execution has seen
-        self.evidence = Evidence(Path(out), self._result, files) if out else None
+        self.evidence = Evidence(Path(out), self._result, text, files) if out else None
         self.engine.evidence = self.evidence.folder if self.evidence else None
         capture = self.evidence.capture if self.evidence else None
         try:
@@ -248,7 +236,7 @@ class Testbed:
         if self.evidence:
             result = self._result
             result.outcome, result.detail = outcome, detail
-            result.exit_code = EXIT_CODES[outcome]
+            result.exit_code = OUTCOMES[outcome]
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
@@ -370,7 +358,7 @@ class Testbed:
         """Begin to run source in the raw REPL; it goes on with whatever lets time pass."""
         content = source.encode() if isinstance(source, str) else source
         self._result.exit_status = None
-        self._record("start", source=content.decode(errors="surrogateescape"))
+        self._record("start", source=content.decode("latin-1"))
         execution = Execution(content, self._exits or MAY_EXIT.search(content) is not None)
         self._execution, self._fed, self._script_printed = execution, len(self.console), printed
         self.engine.console_write(execution.start())
@@ -514,7 +502,7 @@ class Testbed:
             kept = {
                 role: self.evidence.keep(
                     f"{portable.FOLDER}/certified{next(self._certified)}-{path.name}",
-                    path.read_bytes(),
+                    paths.read(path),
                 )
                 for role, path in (("file", file), ("key_file", key_file))
                 if path
@@ -562,7 +550,7 @@ class Testbed:
 def read_script(path: Path) -> bytes:
     """A camera script; UserError if it is missing or not UTF-8."""
     try:
-        content = path.read_bytes()
+        content = paths.read(path)
         content.decode()
     except FileNotFoundError:
         raise UserError(f"{path}: no such script: check the path") from None

@@ -23,7 +23,7 @@ RAISED = re.compile(
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome (see testbed.EXIT_CODES), and what makes it this one."""
+    """The outcome (see evidence.OUTCOMES), and what makes it this one."""
 
     outcome: str
     cause: str = ""

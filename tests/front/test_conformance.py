@@ -183,9 +183,11 @@ def test_a_baseline_decides_instead(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ('{"schema": 7, "tests": []}', "a baseline of version 7, not 1"),
-        ('{"schema": 1}', "no conformance.json"),
-        ("[]", "a baseline of version None"),
-        ("not json", "no conformance.json"),
+        ('{"schema": 1}', "b.json: Object missing required field tests: make it anew"),
+        ('{"schema": 1, "tests": [{"name": 7}]}', "b.json: tests.0..name: Expected str, got int"),
+        ("[]", "b.json: Expected object, got array: make it anew"),
+        ("not json", "b.json: JSON is malformed"),
+        ('{"x": ' + "[" * 100_000, "b.json: nested too deep: make it anew"),
     ],
 )
 def test_a_bad_baseline(tmp_path: Path, text: str, complaint: str) -> None:

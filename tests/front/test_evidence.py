@@ -16,7 +16,7 @@ from netsim import Event
 def result(**changes):
     values = {
         "script": "client.py", "image": "image.elf", "image_sha256": "ab" * 32,
-        "board": "board.repl", "scenario": "default", "scenario_text": "seed = 1\n", "seed": 1,
+        "board": "board.repl", "scenario": "default", "seed": 1,
         "engine": "embedded", "engine_version": "1", "started": "2026-06-15T12:00:00+00:00",
     }  # fmt: skip
     return Result(**values | changes)
@@ -40,7 +40,7 @@ class Page(HTMLParser):
 
 
 def test_a_run_that_is_killed_leaves_files_that_open(tmp_path):
-    evidence = Evidence(tmp_path / "run", result())
+    evidence = Evidence(tmp_path / "run", result(), "seed = 1\n")
     evidence.console(b"half a li", 5)
     assert json.loads((tmp_path / "run/result.json").read_text())["outcome"] == "running"
     assert (tmp_path / "run/console.log").read_bytes() == b"half a li"
@@ -49,7 +49,7 @@ def test_a_run_that_is_killed_leaves_files_that_open(tmp_path):
 
 
 def test_finish_tells_all(tmp_path):
-    evidence = Evidence(tmp_path, result())
+    evidence = Evidence(tmp_path, result(), "seed = 1\n")
     evidence.console(b"hello\r\n", 1_500_000)
     evidence.event(Event(2_000_000, "camera", "example.com", "TCP", "TCP SYN 1 > 443"))
     fault = Fault("BusFault", 7, tuple(range(16)), 1, 0x8200, 0, 0, 0xD0000000)
@@ -103,8 +103,8 @@ def test_a_line_without_end_is_cut():
 
 
 def test_a_name_that_is_no_unicode_is_written(tmp_path):
-    Evidence(tmp_path, result(script="cl\udcff.py"))
-    assert rb"cl\udcff.py" in (tmp_path / "result.json").read_bytes()
+    Evidence(tmp_path, result(script="cl\udcff.py"), "")
+    assert json.loads((tmp_path / "result.json").read_bytes())["script"] == "cl?.py"
     assert rb"cl\udcff.py" in (tmp_path / "report.html").read_bytes()
 
 
@@ -139,11 +139,11 @@ def test_long_runs_show_their_ends():
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/run: .*: choose another --out$"):
-        Evidence(tmp_path / "file/run", result())
+        Evidence(tmp_path / "file/run", result(), "")
 
 
 @pytest.mark.parametrize("name", ["console.log", "scenario.toml", "result.json", "report.html"])
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(UserError, match=r": .*: choose another --out$"):
-        Evidence(tmp_path, result())
+        Evidence(tmp_path, result(), "seed = 1\n")

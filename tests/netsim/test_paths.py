@@ -1,12 +1,13 @@
 """Files that a scenario names lie below its folder."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from netsim import scenario as scenarios
 from netsim.errors import ScenarioError
-from netsim.paths import below
+from netsim.paths import below, read
 
 
 @pytest.fixture
@@ -34,6 +35,27 @@ def test_inside(folder: Path, name: str) -> None:
 def test_outside(folder: Path, name: str) -> None:
     with pytest.raises(ValueError):
         below(folder, name)
+
+
+def test_a_file_is_read(folder: Path) -> None:
+    assert read(folder / "in/b.txt") == b"x"
+    assert read(folder / "a.txt", 1) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("none", "No such file or directory"), ("deep", "Is a directory"), ("", "Is a directory"),
+        ("pipe", "no regular file"), ("/dev/zero", "no regular file"), ("a\0b", "null byte"),
+        ("\ud800", "surrogate"), ("x" * 300, "File name too long"), ("loop", "symbolic links"),
+        ("a.txt", "larger than 0 bytes"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_is_an_os_error(folder: Path, name: str, told: str) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(OSError) as caught:
+        read(folder / name, 0)
+    assert told in str(caught.value.strerror)
 
 
 @pytest.mark.parametrize(

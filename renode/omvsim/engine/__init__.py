@@ -57,6 +57,10 @@ class Fault:
     mmfar: int
     bfar: int
 
+    def __post_init__(self) -> None:
+        if len(self.r) != 16:
+            raise ValueError(f"r holds {len(self.r)} registers, not 16")
+
     @property
     def pc(self) -> int:
         return self.r[15]

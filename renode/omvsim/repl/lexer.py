@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from netsim import paths
 from omvsim.errors import UserError
 
 
@@ -97,7 +98,7 @@ def _complaint(text: str, position: int) -> str:
 def read(path: Path) -> str:
     """The text of a board description; ReplError where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return paths.read(path).decode()
     except OSError as error:
         raise ReplError(str(path), f"cannot read: {error.strerror}; check the path") from None
     except UnicodeDecodeError as error:

@@ -4,6 +4,7 @@ See README.md beside this file for every key. `load` gives frozen dataclasses; w
 wrong in a file becomes a ScenarioError, `FILE:LINE: key: what, remedy`.
 """
 
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -270,6 +271,9 @@ def loads(
         what, _, place = str(error).partition(" (at ")
         line = int("".join(c for c in place.split(",")[0] if c.isdigit()) or text.count("\n") + 1)
         raise ScenarioError(origin, line, "", f"no valid TOML: {what.lower()}") from None
+    except (ValueError, RecursionError) as error:  # an int of 5000 digits, a list of a list of ...
+        what = str(error).partition(":")[0].lower()
+        raise ScenarioError(origin, 1, "", f"no valid scenario: {what}") from None
     try:
         result: Scenario = convert(Scenario, table)
         result = replace(result, text=text, folder=folder, outside=outside)
@@ -440,7 +444,7 @@ def _check_reference(
     except ValueError as error:
         yield Problem(path, f"{error}, put it there or give --allow-outside")
     else:
-        if not found.is_file():
+        if not os.path.isfile(found):
             yield Problem(path, f"there is no {what} {name}, paths start at the scenario's folder")
 
 

@@ -54,7 +54,10 @@ def _count(value: int) -> int:
 
 
 def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{value} is outside the calendar in UTC, write a nearer one") from None
 
 
 # What a field of some type takes in TOML, and how that is converted.

@@ -21,8 +21,8 @@ import netsim
 from netsim import paths
 from omvsim import documents
 from omvsim import image as images
-from omvsim.cli import duration
 from omvsim.errors import UserError
+from omvsim.options import duration
 from omvsim.testbed import BOARD, find_scenario, read_script, testbed_version
 from omvsim.verdict import Verdict, try_out
 

@@ -26,6 +26,7 @@ from netsim.application import Application
 from netsim.host import Host, TcpStream
 from netsim.wire import Datagram, Packet
 from omvsim.errors import UserError
+from omvsim.options import is_name
 from omvsim.testbed import MILLISECOND, SECOND, Testbed
 
 STRIDE = 5 * MILLISECOND
@@ -61,18 +62,20 @@ class Reach:
 
 def forward(text: str) -> Forward:
     """From [ADDRESS:]PORT:CAMERAPORT[/udp]."""
-    found = re.fullmatch(r"(?:([^:]+):)?(\d+):(\d+)(/udp)?", text)
-    if not found or not all(int(found[i]) < 65536 for i in (2, 3)) or not int(found[3]):
+    found = re.fullmatch(r"(?:([^:]+):)?([0-9]{1,5}):([0-9]{1,5})(/udp)?", text)
+    host = found[1] or "127.0.0.1" if found else ""
+    ports = [int(found[i]) for i in (2, 3)] if found else [0]
+    if not found or not is_name(host) or max(ports) > 65535 or not ports[-1]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no forwarding: write 8443:443, 0.0.0.0:8443:443 or 5684:5684/udp"
         )
-    return Forward(found[1] or "127.0.0.1", int(found[2]), int(found[3]), bool(found[4]))
+    return Forward(host, ports[0], ports[1], bool(found[4]))
 
 
 def reach(text: str) -> Reach:
     """From NAME=HOST:PORT[/udp]."""
-    found = re.fullmatch(r"([^=\s]+)=([^:\s]+):(\d+)(/udp)?", text)
-    if not found or not 0 < int(found[3]) < 65536:
+    found = re.fullmatch(r"([^=]+)=([^:]+):([0-9]{1,5})(/udp)?", text)
+    if not found or not all(map(is_name, found.group(1, 2))) or not 0 < int(found[3]) < 65536:
         raise argparse.ArgumentTypeError(
             f"{text!r} reaches nothing: write broker.lan=127.0.0.1:8883 or NAME=HOST:PORT/udp"
         )
@@ -335,7 +338,7 @@ class Bridge:
                 self._forward(item)
             for number, wanted in enumerate(reaches):
                 self._reach(wanted, ADDRESS + FIRST - 2 + number)
-            if tap:
+            if tap is not None:
                 device = Tap(tap)
                 self.watch(device, device)
                 testbed.network.plug("tap", device)

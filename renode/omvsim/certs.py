@@ -22,6 +22,7 @@ from netsim.keys import PrivateKey
 from netsim.scenario import CertificateOptions, KeyKind
 from omvsim import outputs
 from omvsim.errors import UserError
+from omvsim.options import is_name, whole
 
 # What the camera's Mbed TLS knows: no Ed25519, no Brainpool.
 KINDS: tuple[KeyKind, ...] = ("P-256", "P-384", "RSA-2048", "RSA-4096")
@@ -30,7 +31,6 @@ CURVES = {
     *("secp192k1", "secp224k1", "secp256k1"),
 }
 BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.S)
-LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 LONGEST_COMMON_NAME = 64  # RFC 5280, ub-common-name
 ENDINGS = {".pem", ".crt", ".cer", ".cert", ".key"}
 PURPOSE = {
@@ -96,8 +96,9 @@ def add_command(commands: Any) -> None:
         help=f"{', '.join(KINDS)} (default: P-256; the camera takes seconds for RSA-4096)",
     )  # fmt: skip
     command.add_argument(
-        "--days", type=_days, default=3650, metavar="N", help="how long they are valid (3650)"
-    )
+        "--days", type=whole(36500, "number of days"), default=3650, metavar="N",
+        help="how long they are valid (3650)",
+    )  # fmt: skip
     command.add_argument(
         "--self-signed", action="store_true", help="a server certificate alone, without any CA"
     )
@@ -110,12 +111,6 @@ def add_command(commands: Any) -> None:
         help="convert PEM files instead, beside them: a certificate to .der, a private key to .key",
     )  # fmt: skip
     command.set_defaults(call=certs)
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 36500:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days: write 1 to 36500")
-    return int(text)
 
 
 def certs(options: argparse.Namespace) -> int:
@@ -191,9 +186,8 @@ def _check_server_name(name: str) -> None:
     try:
         ip_address(name)
     except ValueError:
-        labels = name.removeprefix("*.").split(".")
         # A last label of digits is a mistyped address (RFC 3696 section 2).
-        if len(name) <= 253 and all(map(LABEL.fullmatch, labels)) and not labels[-1].isdigit():
+        if is_name(name.removeprefix("*.")) and not name.rpartition(".")[2].isdigit():
             return
         raise UserError(
             f"--server-name {name!r} is neither a DNS name nor an IP address: write it as "

@@ -30,6 +30,7 @@ from omvsim import conformance, image, report
 from omvsim.conformance import Conformance, Outcome, Versions
 from omvsim.errors import UserError
 from omvsim.image import ROOT
+from omvsim.options import whole
 from omvsim.testbed import ScriptError, Testbed
 from omvsim.worker import slug
 
@@ -109,17 +110,11 @@ def add_command(commands: Any) -> None:
         help="put a file on every camera: an ssl.py there wins over the image's",
     )  # fmt: skip
     command.add_argument(
-        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N",
+        "--jobs", type=whole(1000, "number of cameras"), default=os.cpu_count() or 1, metavar="N",
         help="cameras at a time (default: one for each core)",
     )  # fmt: skip
     command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/TIME-check")
     command.set_defaults(call=check)
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of cameras: write 1 or more")
-    return int(text)
 
 
 def check(options: argparse.Namespace) -> int:
@@ -128,7 +123,7 @@ def check(options: argparse.Namespace) -> int:
     if options.baseline:
         conformance.read_baseline(options.baseline)  # before minutes are spent
     for file in options.put:
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise UserError(f"{file}: no such file to put on the camera")
     tests = _chosen(TestSuiteBuilder().build(SUITES), options.suite)
     versions, missing = _told(firmware.path, options.put)

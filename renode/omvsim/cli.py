@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import importlib
 import os
-import re
 import sys
 import textwrap
 import time
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
+from omvsim.options import duration, is_name
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
     BOARD,
@@ -52,26 +52,18 @@ class HostLimit(TimeLimit):
     """The host has computed for longer than it may."""
 
 
-def duration(text: str) -> int:
-    """Nanoseconds from 20s, 500ms, 2m."""
-    units = {"ms": 1_000_000, "s": SECOND, "m": 60 * SECOND}
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", text)
-    if not found or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 500ms, 20s or 2m")
-    return round(float(found[1]) * units[found[2]])
-
-
 class Interrupt:
     """Ctrl-C, SIGTERM or SIGHUP: the run ends at its next `check`, a second one ends it at once.
 
-    An exception raised by the handler itself would be lost inside a ctypes callback.
+    An exception raised by the handler itself would be lost inside a ctypes callback; where there
+    are none, the run may end `at_once`.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.at_once = False
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked or self.at_once:
             raise KeyboardInterrupt
         self.asked = True
 
@@ -187,7 +179,7 @@ def repl(options: argparse.Namespace) -> int:
 
 def bridges(options: argparse.Namespace) -> bool:
     """Is this computer joined to the network?"""
-    return bool(options.forward or options.reach or options.tap)
+    return bool(options.forward or options.reach) or options.tap is not None
 
 
 class Beside(NamedTuple):
@@ -202,7 +194,7 @@ def beside(text: str) -> Beside:
     """From NAME=SCRIPT[@IMAGE]."""
     name, _, rest = text.partition("=")
     script, _, firmware = rest.partition("@")
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) or not script:
+    if not is_name(name) or not script:
         raise argparse.ArgumentTypeError(f"{text!r}: write NAME=SCRIPT or NAME=SCRIPT@IMAGE")
     return Beside(name, Path(script), Path(firmware) if firmware else None)
 

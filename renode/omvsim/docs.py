@@ -18,9 +18,9 @@ from typing import Literal
 
 from netsim.peers import Peer
 from omvsim import examples, image, surroundings
-from omvsim.cli import duration
 from omvsim.errors import UserError
 from omvsim.examples import Example
+from omvsim.options import duration
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.terminal import visible
 from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit

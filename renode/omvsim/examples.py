@@ -75,7 +75,10 @@ def read(page: Path) -> list[Example]:
     blocks = FORMATS.get(page.suffix.lower())
     if blocks is None:
         raise UserError(f"{page}: no page that is known: name one of {', '.join(FORMATS)}")
-    examples = [e for block in blocks(_text(page)) if (e := _example(page, block)) is not None]
+    try:
+        examples = [e for block in blocks(_text(page)) if (e := _example(page, block)) is not None]
+    except RecursionError:
+        raise UserError(f"{page}: nested too deep: name a page that a person can read") from None
     if not examples:
         raise UserError(f"{page}: no Python example in it: name a page that has some")
     return examples

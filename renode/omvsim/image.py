@@ -26,6 +26,11 @@ BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, o
 DISK_VERSION = 0x00020000  # what every littlefs 2 reads
 
 
+HEADERS = 256  # program headers of an image, and many more
+#: what pyelftools raises on a damaged file
+DAMAGE = (ELFError, LookupError, ValueError, struct.error)
+
+
 @dataclass(frozen=True)
 class Image:
     """(address, bytes) of what is loaded, the SHA-256 of the file, where its file system lies
@@ -61,7 +66,7 @@ def load(path: Path | None = None) -> Image:
         elf = ELFFile(BytesIO(content))
         segments = tuple(_segments(chosen, elf, len(content)))
         littlefs = _littlefs(elf)
-    except (ELFError, KeyError, ValueError, struct.error) as error:
+    except DAMAGE as error:
         kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
         raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
     return Image(chosen, segments, hashlib.sha256(content).hexdigest(), littlefs)
@@ -72,6 +77,10 @@ def _segments(path: Path, elf: ELFFile, size: int) -> Iterable[tuple[int, bytes]
         raise UserError(
             f"{path}: built for {elf.get_machine_arch()}, {elf.elfclass} bits: needs 32-bit "
             "little-endian ARM (arm-none-eabi-gcc)"
+        )
+    if elf.num_segments() > HEADERS:
+        raise UserError(
+            f"{path}: {elf.num_segments()} program headers, not the few of an image: build it again"
         )
     found = False
     for segment in elf.iter_segments():

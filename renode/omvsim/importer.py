@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections import Counter
 from datetime import UTC, datetime
+from io import BytesIO
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from scapy.utils import PcapReader
 
+from netsim import paths
 from netsim import scenario as scenarios
 from omvsim import outputs, services, shrink, talks
 from omvsim.chains import Chains
 from omvsim.errors import UserError
 from omvsim.manners import VERSIONS, Manners, ms
 from omvsim.talks import Loss, Talk
+from omvsim.terminal import visible
 
 #: what the project's image offers in a ClientHello: ssl.py has no way to choose others
 OFFERED = [
@@ -296,6 +299,24 @@ class Importer:
             self.lost.append(f"the suites of the device, which {what}: the firmware decides")
 
 
+def read(capture: Path, camera: str | None) -> Importer:
+    """What a capture becomes; UserError where it is none, or holds no camera."""
+    try:
+        content: Any = BytesIO(paths.read(capture))
+        with PcapReader(content) as reader:
+            packets = list(reader)
+    except OSError as error:
+        raise UserError(f"{capture}: {error.strerror}: name a capture") from None
+    except Exception as error:  # whatever scapy makes of a damaged file
+        raise UserError(f"{capture}: no readable capture: {error}") from None
+    try:
+        return Importer(packets, camera)
+    except UserError as error:
+        raise UserError(f"{capture}: {error}") from None
+    except DAMAGE as error:
+        raise UserError(f"{capture}: a damaged message: {error}") from None
+
+
 def import_capture(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     if options.camera:
@@ -303,20 +324,10 @@ def import_capture(options: argparse.Namespace) -> int:
             ip_address(options.camera)
         except ValueError:
             raise UserError(f"--camera {options.camera}: no address: write one") from None
-    try:
-        with PcapReader(str(options.capture)) as reader:
-            packets = list(reader)
-    except OSError as error:
-        raise UserError(f"{options.capture}: {error.strerror}: name a capture") from None
-    except Exception as error:  # whatever scapy makes of a damaged file
-        raise UserError(f"{options.capture}: no readable capture: {error}") from None
-    try:
-        made = Importer(packets, options.camera)
-    except UserError as error:
-        raise UserError(f"{options.capture}: {error}") from None
-    except DAMAGE as error:
-        raise UserError(f"{options.capture}: a damaged message: {error}") from None
-    text = f"# from {options.capture.name}, the device was {made.camera}\n"
+    options.interrupt.at_once = True  # nothing of ctypes runs
+    made = read(options.capture, options.camera)
+    name = visible(options.capture.name.replace("\n", " "))
+    text = f"# from {name}, the device was {made.camera}\n"
     text += shrink.render(made.table)
     out = options.out or options.capture.with_suffix(".toml")
     scenarios.loads(text, str(out))  # what the camera's world cannot hold is told with its line

@@ -19,7 +19,7 @@ def is_private(name: str, content: bytes) -> bool:
 def refuse(paths: Iterable[Path], force: bool, remedy: str) -> None:
     """UserError where a folder or, without `force`, anything else is in the way."""
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
+        if os.path.isdir(path) and not os.path.islink(path):
             raise UserError(f"{path}: a folder of that name is there: {remedy}")
         if os.path.lexists(path) and not force:
             raise UserError(f"{path} exists: {remedy}, or overwrite it with --force")

@@ -25,7 +25,7 @@ class Link:
         self.path = path
         if path is None:
             return
-        if path.is_symlink() and not path.exists():
+        if os.path.islink(path) and not os.path.exists(path):
             path.unlink()  # left by a run that was killed
         try:
             path.symlink_to(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 import textwrap
@@ -116,14 +117,13 @@ class Recorded:
 
 def recorded(folder: Path, firmware: Path | None = None, board: Path | None = None) -> Recorded:
     """Read an evidence folder; UserError where it holds no run that can be repeated here."""
-    path = folder / "result.json"
+    result = _told(folder)
     for entry in folder.rglob("*"):
         if entry.is_symlink():
             try:
                 below(folder, str(entry.relative_to(folder)))
             except ValueError as error:
                 raise UserError(f"{folder}: the link {error}: take it away") from None
-    result = documents.read(path, Result, "an evidence folder", ANEW)
     outcome, limit = result.outcome, result.time_limit_ns
     if result.unrepeatable:
         raise UserError(
@@ -132,7 +132,7 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
     if outcome == "running" or (limit and outcome == "error"):
         raise UserError(f"{folder}: the run did not end by itself ({outcome}): {ANEW}")
     here = firmware or Path(result.image_path)
-    if not here.is_file():
+    if not os.path.isfile(here):
         raise UserError(f"{here}: the run's image is not there: name it with --firmware")
     _same(here, images.load(here).sha256, result.image_sha256, "image", "--firmware")
     description = board or _board(folder, result)
@@ -149,7 +149,7 @@ def _board(folder: Path, result: Result) -> Path:
     if _sha256(BOARD) == result.board_sha256:
         return BOARD
     carried = folder / portable.BOARD / Path(result.board_path).name
-    if not carried.is_file() or result.engine == "renode":  # which runs the script beside it
+    if not os.path.isfile(carried) or result.engine == "renode":  # which runs the script beside it
         raise UserError(f"{folder}: made on another board, which is not here: name it with --board")
     repl.load(carried, carried.parent)
     return carried

@@ -16,6 +16,7 @@ from typing import Literal
 
 import netsim
 from netsim import scenario as scenarios
+from omvsim.options import is_name
 from omvsim.programs import Destination, Uses, called, keyword, unbound
 
 _LISTEN = """\
@@ -287,9 +288,7 @@ def _inline(file: scenarios.File) -> str:
 
 def _is_host(text: str) -> bool:
     """A name or an address that a server may have here."""
-    labels = text.split(".")
-    good = all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in labels)
-    return good and len(text) < 254 and text not in ("gateway", "camera")
+    return is_name(text) and text not in ("gateway", "camera")
 
 
 def _is_address(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from elftools.elf.sections import SymbolTableSection
 
 import netsim
 from omvsim.engine import Fault
+from omvsim.image import DAMAGE
 from omvsim.testbed import BOARD, Testbed, outcome_of
 
 #: OSError: [Errno 110] ETIMEDOUT, OSError: -110, OSError: (-30592, 'MBEDTLS_ERR_...')
@@ -40,7 +42,7 @@ def function_at(image: Path, address: int) -> str:
 
 @lru_cache(maxsize=256)  # shrinking asks the same of each candidate
 def _function_at(image: Path, changed: int, address: int) -> str:
-    with image.open("rb") as file:
+    with image.open("rb") as file, suppress(*DAMAGE):
         for section in ELFFile(file).iter_sections():
             if not isinstance(section, SymbolTableSection):
                 continue

@@ -14,6 +14,7 @@ from socket import create_connection, create_server
 
 import pytest
 from omvsim.chains import Chains
+from omvsim.cli import Interrupt
 from omvsim.errors import UserError
 from omvsim.importer import import_capture
 from scapy.layers.inet import IP, TCP
@@ -164,7 +165,8 @@ def imported(folder: Path, packets: list[Packet]) -> tuple[scenarios.Scenario | 
     """The scenario, None if there is none; and what was told, without a process of its own."""
     capture, told = folder / "a.pcap", StringIO()
     wrpcap(str(capture), packets)
-    options = Namespace(capture=capture, camera=None, out=folder / "a.toml", force=True)
+    options = Namespace(capture=capture, camera=None, out=folder / "a.toml", force=True,
+                        interrupt=Interrupt())  # fmt: skip
     try:
         with redirect_stderr(told):
             assert import_capture(options) == 0

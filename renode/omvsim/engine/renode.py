@@ -50,8 +50,8 @@ def find() -> Path:
     """The program: RENODE, else on PATH, else where renode-run puts it; UserError if nowhere."""
     if named := os.environ.get("RENODE"):
         path = Path(named).expanduser()
-        program = path / "renode" if path.is_dir() else path
-        if not program.is_file() or not os.access(program, os.X_OK):
+        program = path / "renode" if os.path.isdir(path) else path
+        if not os.path.isfile(program) or not os.access(program, os.X_OK):
             raise UserError(f"RENODE={named}: no program there: name Renode's own, or unset it")
         return program
     if known := shutil.which("renode"):
@@ -59,7 +59,7 @@ def find() -> Path:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         folders: dict[str, str] = json.loads(RENODE_RUN.read_text())["default"]
         for folder in folders.values():
-            if (program := Path(folder) / "renode").is_file():
+            if os.path.isfile(program := Path(folder) / "renode"):
                 return program
     raise UserError(HOW)
 
@@ -99,7 +99,7 @@ class Renode:
         console: str = "usart3",
     ) -> None:
         script = board.with_suffix(".resc")
-        if not script.is_file():
+        if not os.path.isfile(script):
             raise UserError(f"{script}: missing: Renode needs the script beside the board")
         program = find()
         self.version = version_of(program)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from omvsim.peripherals.base import Component, Line, Machine
 
+FASTEST = 1000  # MHz, twice what any STM32H7 runs at
 CPU_TYPES = ("cortex-m7",)
 
 
@@ -43,8 +44,8 @@ class CortexM(Component):
         super().__init__(machine)
         if cpuType not in CPU_TYPES:
             raise ValueError(f'cpuType "{cpuType}" is not emulated; use "{CPU_TYPES[0]}"')
-        if not PerformanceInMips:
-            raise ValueError("PerformanceInMips has to be above 0")
+        if not 0 < PerformanceInMips <= FASTEST:
+            raise ValueError(f"PerformanceInMips is 1 to {FASTEST}, the core's MHz")
         self.nvic = nvic
         self.mpu_regions = numberOfMPURegions
         self.clock_mhz = PerformanceInMips

@@ -52,8 +52,14 @@ class Description:
 def parse(path: Path, within: Path | None = None) -> Description:
     """Read a board description with everything it uses, which may have to lie in a folder."""
     description = Description()
-    _Parser(path, description, (), within).run()
+    try:
+        _Parser(path, description, (), within).run()
+    except RecursionError:
+        raise ReplError(str(path), "nested too deep; write lists of values") from None
     return description
+
+
+LONGEST = 20  # digits of 64 bits
 
 
 class _Parser:
@@ -100,7 +106,10 @@ class _Parser:
         if "." in token.text:
             raise ReplError(token.where, f"{what} is a whole number, found {token}; drop the `.`")
         digits = token.text.replace("_", "")
-        return int(digits, 16 if digits[:2] in ("0x", "0X") else 10)
+        base = 16 if digits[:2] in ("0x", "0X") else 10
+        if not digits.removeprefix("0x").removeprefix("0X") or len(digits) > LONGEST:
+            raise ReplError(token.where, f"{what} has 1 to {LONGEST} digits; write fewer")
+        return int(digits, base)
 
     def end_line(self) -> None:
         if self.token.kind != "newline":
@@ -134,7 +143,7 @@ class _Parser:
                 below(self.within, os.path.relpath(path, self.within))
             except ValueError:
                 raise ReplError(where, f'"{name}" leads out of the folder; put it there') from None
-        if not path.is_file():
+        if not os.path.isfile(path):  # also where no file can have the name
             raise ReplError(
                 where, f'no file "{name}" beside {self.path.name}; give a path that starts with ./'
             )

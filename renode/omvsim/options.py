@@ -1,0 +1,39 @@
+"""What options of several commands take."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+
+SECOND = 1_000_000_000
+UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND}
+LONGEST = 365 * 86400 * SECOND  # a year; far below what 64 bits hold
+LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+def duration(text: str) -> int:
+    """Nanoseconds from 20s, 500ms, 2m."""
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|s|m)", text)
+    nanoseconds = round(float(found[1]) * UNITS[found[2]]) if found else 0
+    if not 0 < nanoseconds <= LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no duration: write 500ms, 20s or 2m, up to a year"
+        )
+    return nanoseconds
+
+
+def whole(most: int, what: str) -> Callable[[str], int]:
+    """Reads a whole number from 1 on."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not 0 < int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}: write 1 to {most}")
+        return int(text)
+
+    return read
+
+
+def is_name(text: str) -> bool:
+    """A DNS name (RFC 1035 section 2.3.4), with underscores, as the field has them."""
+    return len(text) <= 253 and all(map(LABEL.fullmatch, text.split(".")))

@@ -8,6 +8,7 @@ with netsim.build(netsim.scenario.default(), Path("net.pcapng")) as network:
 from pathlib import Path
 
 from netsim import scapy_settings, scenario  # noqa: F401 - the settings come first
+from netsim.capture import CAPTURE_LIMIT
 from netsim.certificates import camera_files
 from netsim.errors import ScenarioError, UserError
 from netsim.events import Event
@@ -16,6 +17,7 @@ from netsim.peers import Peer
 from netsim.scenario import Scenario
 
 __all__ = [
+    "CAPTURE_LIMIT",
     "Event",
     "Network",
     "Peer",
@@ -28,6 +30,9 @@ __all__ = [
 ]
 
 
-def build(world: Scenario, capture: Path | str | None = None) -> Network:
-    """The network of a scenario, captured to a pcapng file if a path is given."""
-    return Network(world, Path(capture) if capture else None)
+def build(
+    world: Scenario, capture: Path | str | None = None, capture_limit: int = CAPTURE_LIMIT
+) -> Network:
+    """The network of a scenario, captured to a pcapng file, of so many bytes at most, if a path is
+    given."""
+    return Network(world, Path(capture) if capture else None, capture_limit)

@@ -16,6 +16,7 @@ _ETHERNET = 1
 _TLS_KEY_LOG = 0x544C534B
 _IF_NAME, _IF_TSRESOL, _EPB_FLAGS, _SHB_USERAPPL = 2, 9, 2, 4
 _INBOUND, _OUTBOUND = 1, 2
+CAPTURE_LIMIT = 256 << 20  # bytes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,7 +39,9 @@ class Capture:
     """Writes frames in the order given, each once it is `hold` ns old: by then the network
     has consumed it, and secrets that it brought about have got in front of it."""
 
-    def __init__(self, path: Path, time: datetime, hold: int) -> None:
+    def __init__(self, path: Path, time: datetime, hold: int, limit: int) -> None:
+        """`limit` is of the file's size in bytes; `beyond` counts frames that it lacks."""
+        self._room, self.beyond = limit, 0
         since = time - _EPOCH
         self._base = (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
         self._hold = hold
@@ -49,10 +52,10 @@ class Capture:
             reason = (error.strerror or "unwritable").lower()
             raise UserError(f"{path}: {reason}, choose another place for the capture") from None
         byte_order = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
-        self._file.write(_block(_SECTION, byte_order, _option(_SHB_USERAPPL, b"netsim")))
+        self._add(_block(_SECTION, byte_order, _option(_SHB_USERAPPL, b"netsim")))
         interface = struct.pack("<HHI", _ETHERNET, 0, 0)
         options = _option(_IF_NAME, b"camera"), _option(_IF_TSRESOL, b"\x09")
-        self._file.write(_block(_INTERFACE, interface, *options))
+        self._add(_block(_INTERFACE, interface, *options))
         self._file.flush()
 
     def sent(self, frame: bytes, now: int) -> None:
@@ -74,8 +77,8 @@ class Capture:
     def secrets(self, key_log: bytes) -> None:
         """Lines of an NSS key log; they decrypt what is written from now on."""
         head = struct.pack("<II", _TLS_KEY_LOG, len(key_log))
-        self._file.write(_block(_SECRETS, head + key_log))
-        self._file.flush()
+        if self._add(_block(_SECRETS, head + key_log)):
+            self._file.flush()
 
     def close(self) -> None:
         """Write what is held and close the file."""
@@ -90,4 +93,11 @@ class Capture:
         time, size = self._base + now, len(frame)
         head = struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, size, size)
         flags = _option(_EPB_FLAGS, struct.pack("<I", direction))
-        self._file.write(_block(_PACKET, head + frame, flags))
+        self.beyond += not self._add(_block(_PACKET, head + frame, flags))
+
+    def _add(self, block: bytes) -> bool:
+        """Write it if it, and all before it, had room."""
+        self._room = self._room - len(block) if self._room >= len(block) else 0
+        if self._room:
+            self._file.write(block)
+        return self._room > 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from netsim import dhcp, dns
 from netsim.application import Address
 from netsim.camera_port import CameraPort
-from netsim.capture import Capture
+from netsim.capture import CAPTURE_LIMIT, Capture
 from netsim.endpoints import Endpoints
 from netsim.errors import UserError
 from netsim.ethernet import Interface
@@ -29,7 +29,9 @@ class Network:
     connection, `hosts` are the hosts by name.
     """
 
-    def __init__(self, scenario: Scenario, capture: Path | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, capture: Path | None = None, capture_limit: int = CAPTURE_LIMIT
+    ) -> None:
         options = scenario.network
         cable = Cable(options.rate_mbit, options.latency_us * 1000)
         # Twice the way across an idle switch, for the largest frame.
@@ -46,7 +48,7 @@ class Network:
         self._dhcp = dhcp.DhcpServer(scenario.dhcp, scenario.network.subnet)
         servers = {server.name: server.address for server in scenario.servers}
         self._dns = dns.DnsServer(servers | scenario.dns.zone)
-        self.camera = self.join(CAMERA, scenario, capture)
+        self.camera = self.join(CAMERA, scenario, capture, capture_limit)
         self.hosts = self._build_hosts()
         self._start_gateway()
         self._names |= {host.address: host.name for host in self.hosts.values()}
@@ -86,11 +88,14 @@ class Network:
         """Every connection of the scenario's servers and clients, in order."""
         return self._endpoints.peers
 
-    def join(self, name: str, scenario: Scenario, capture: Path | None = None) -> CameraPort:
+    def join(
+        self, name: str, scenario: Scenario, capture: Path | None = None,
+        capture_limit: int = CAPTURE_LIMIT,
+    ) -> CameraPort:  # fmt: skip
         """A cable for another camera, which DNS knows by `name` as soon as it has an address."""
         if self.cameras:
             self.beyond = f"another camera, {name!r}"
-        made = Capture(capture, scenario.time, self._hold) if capture else None
+        made = Capture(capture, scenario.time, self._hold, capture_limit) if capture else None
         lease = self._dhcp.address_of
         port = CameraPort(name, scenario, self._names, lease, self._call, made)
         self.cameras.append(port)

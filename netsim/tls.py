@@ -1,10 +1,10 @@
 """TLS by OpenSSL over memory BIOs: a layer between a TCP stream and an application."""
 
+import os
 import ssl
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from typing import BinaryIO
 
 from netsim.application import Address, Application, Stream
 from netsim.certificates import Authority
@@ -21,24 +21,29 @@ _HELLO_KEPT = 4096  # bytes of a client's first words
 
 
 class KeyLog:
-    """Collects the secrets of all contexts, in a file because `ssl` offers no other way."""
+    """Collects the secrets of all contexts, in a file because `ssl` offers no other way: one that
+    has no name and lies in memory."""
 
     def __init__(self, secrets: Callable[[bytes], None]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="netsim-")
-        self.folder = Path(self._folder.name)
-        self.path = self.folder / "keys"
-        self._file = self.path.open("w+b")
+        self._file = in_memory("keys")
+        self.path = f"/proc/self/fd/{self._file.fileno()}"
         self._secrets = secrets
 
     def pump(self) -> None:
-        """Pass on what is new."""
+        """Pass on what is new; OpenSSL appends, so the file need not grow."""
         if lines := self._file.read():
+            self._file.seek(0)
+            self._file.truncate()
             self._secrets(b"".join(line for line in lines.splitlines(True) if line[:1] != b"#"))
 
     def close(self) -> None:
-        """Delete the file."""
+        """Let the file go."""
         self._file.close()
-        self._folder.cleanup()
+
+
+def in_memory(name: str) -> BinaryIO:
+    """A file without a place on the disk (memfd_create(2)): nothing of it outlives the process."""
+    return open(os.memfd_create(name, os.MFD_CLOEXEC), "w+b", buffering=0)
 
 
 class Tls:
@@ -76,7 +81,7 @@ class Tls:
         except ssl.SSLError as error:
             what = f"{options.name}: {_describe(error)}"
             raise UserError(f"{what}, see its ciphers and certificate") from None
-        context.keylog_filename = str(self.key_log.path)
+        context.keylog_filename = self.key_log.path
         return context
 
     def _chooser(self, options: Server) -> Callable[[ssl.SSLObject, str, ssl.SSLContext], None]:
@@ -94,10 +99,9 @@ class Tls:
 
     def _load_chain(self, context: ssl.SSLContext, name: str) -> None:
         certificate = self._authority[name]
-        file = self.key_log.folder / "chain.pem"  # the only form that ssl takes
-        file.write_bytes(certificate.key_pem + certificate.chain_pem)
-        context.load_cert_chain(file)
-        file.unlink()
+        with in_memory("chain.pem") as file:  # ssl takes a file only
+            file.write(certificate.key_pem + certificate.chain_pem)
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
 
     def layer(
         self,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
-from omvsim.options import duration, is_name
+from omvsim.options import duration, is_name, size
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
     BOARD,
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     for other in options.beside:
         read_script(other.script)
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
-    code = 0
+    code, result = 0, None
     progress = Progress(options.interrupt, options.host_limit / SECOND)
     console = terminal.Console()
 
@@ -127,7 +127,9 @@ def run(options: argparse.Namespace) -> int:
         with Testbed(
             options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
             script=str(options.script), outside=options.allow_outside,
+            console_limit=options.console_limit, capture_limit=options.capture_limit,
         ) as testbed:  # fmt: skip
+            result = testbed.result
             testbed.waiting = lambda: progress.tick(testbed)
             for name in testbed.evidence.keys if testbed.evidence else ():
                 told = "holds a copy of a private key, for you alone to read"
@@ -161,6 +163,8 @@ def run(options: argparse.Namespace) -> int:
         code = 130
     progress.clear()
     console.end()
+    for what in result.beyond if result else ():
+        print(f"omvsim: {what}", file=sys.stderr)
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
     return code
 
@@ -316,6 +320,14 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="evidence folder (default: runs/TIME-SCRIPT)"
     )
+    command.add_argument(
+        "--console-limit", type=size, default="16MB", metavar="SIZE",
+        help="of console.log (default: 16MB); what is printed beyond it is counted",
+    )  # fmt: skip
+    command.add_argument(
+        "--capture-limit", type=size, default="256MB", metavar="SIZE",
+        help="of net.pcapng (default: 256MB); frames beyond it are counted",
+    )  # fmt: skip
     command.set_defaults(call=run)
 
     command = commands.add_parser(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import msgspec
 
 import netsim
+from netsim import paths
 from omvsim import report
 from omvsim.engine import Fault, Unmodelled
 from omvsim.errors import UserError
@@ -31,6 +32,7 @@ OUTCOMES = {
     "time limit": 4,
     "interrupted": 130,
 }
+CONSOLE_LIMIT = 16 << 20  # bytes
 FOR_EVER = 1 << 62  # ns: what a virtual time stays below
 
 
@@ -66,6 +68,22 @@ class Result:
     fault: Fault | None = None
     unmodelled: list[Unmodelled] = field(default_factory=list)
     unmodelled_beyond: int = 0  # accesses to more places than are listed
+    console_limit: int = CONSOLE_LIMIT
+    console_beyond: int = 0  # bytes that console.log lacks
+    capture_limit: int = netsim.CAPTURE_LIMIT
+    capture_beyond: int = 0  # frames that net.pcapng lacks
+
+    @property
+    def beyond(self) -> list[str]:
+        """What happened and is not in the folder, in words."""
+        return [
+            f"{name} ends at its limit: {count} more {what} (a larger --{option}-limit keeps them)"
+            for name, count, what, option in (
+                ("console.log", self.console_beyond, "bytes were printed", "console"),
+                ("net.pcapng", self.capture_beyond, "frames passed", "capture"),
+            )
+            if count
+        ]
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -127,6 +145,7 @@ class Evidence:
     ) -> None:
         """`files` are those that the scenario, a text in TOML, refers to."""
         self.folder = folder
+        self._result, self._room = result, result.console_limit
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._console = (folder / "console.log").open("wb")
@@ -140,17 +159,20 @@ class Evidence:
             self.keep(name, content)
         self.capture = folder / "net.pcapng"
         self._events: list[netsim.Event] = []
-        self._chunks: list[tuple[int, bytes]] = []
+        self._beyond = 0
         self._replace("scenario.toml", scenario)
         self._write(result)
 
     def console(self, data: bytes, now: int) -> None:
         """Bytes printed by `now`, in ns."""
-        self._console.write(data)
-        self._console.flush()
-        self._times.write(f"{now} {len(data)}\n")
-        self._times.flush()
-        self._chunks.append((now, data))
+        kept = data[: self._room]
+        self._room -= len(kept)
+        self._result.console_beyond += len(data) - len(kept)
+        if kept:
+            self._console.write(kept)
+            self._console.flush()
+            self._times.write(f"{now} {len(kept)}\n")
+            self._times.flush()
 
     def call(self, now: int, name: str, arguments: Mapping[str, object]) -> None:
         """Something done to the camera or its network from outside, at `now`."""
@@ -161,6 +183,10 @@ class Evidence:
     def event(self, event: netsim.Event) -> None:
         """A step of the conversation."""
         self._events.append(event)
+        if len(self._events) > 2 * report.SHOWN:  # the page shows both ends
+            middle = slice(report.SHOWN // 2, -report.SHOWN // 2)
+            self._beyond += len(self._events[middle])
+            del self._events[middle]
 
     def finish(self, result: Result) -> None:
         """The run has ended as `result` says."""
@@ -182,11 +208,12 @@ class Evidence:
         return name
 
     def _write(self, result: Result) -> None:
+        console = chunks(self.folder)
         told = dataclasses.asdict(result)
         text = json.dumps(told, indent=2, ensure_ascii=False)
         text = text.encode(errors="replace").decode()  # a name that is no UTF-8 is no JSON either
         self._replace("result.json", text + "\n")
-        self._replace("report.html", report.render(result, self._events, self._chunks))
+        self._replace("report.html", report.render(result, self._events, self._beyond, console))
 
     def _replace(self, name: str, text: str) -> None:
         """A reader sees the old file or the new one, never half of either."""
@@ -199,3 +226,20 @@ class Evidence:
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"{self.folder}: {error.strerror}: choose another --out")
+
+
+def chunks(folder: Path) -> list[tuple[int, bytes]]:
+    """What the console printed, and when (ns); UserError where that is damaged."""
+    log, times = folder / "console.log", folder / "console.times"
+    found, start = [], 0
+    try:
+        printed = paths.read(log)
+        for line in paths.read(times).decode().splitlines():
+            now, size = map(int, line.split())
+            found.append((now, printed[start : start + size]))
+            start += size
+    except OSError as error:
+        raise UserError(f"{folder}: the console's files: {error.strerror}: run it anew") from None
+    except ValueError:
+        raise UserError(f"{times}: damaged: run it anew") from None
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 SECOND = 1_000_000_000
 UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND}
+SHIFTS = {"kB": 10, "MB": 20, "GB": 30}
 LONGEST = 365 * 86400 * SECOND  # a year; far below what 64 bits hold
 LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
@@ -21,6 +22,14 @@ def duration(text: str) -> int:
             f"{text!r} is no duration: write 500ms, 20s or 2m, up to a year"
         )
     return nanoseconds
+
+
+def size(text: str) -> int:
+    """Bytes from 500kB, 16MB, 1GB."""
+    found = re.fullmatch("([0-9]{1,4})(kB|MB|GB)", text)
+    if not found or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 500kB, 16MB or 1GB")
+    return int(found[1]) << SHIFTS[found[2]]
 
 
 def whole(most: int, what: str) -> Callable[[str], int]:

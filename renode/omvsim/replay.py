@@ -25,7 +25,7 @@ from omvsim import documents, portable, repl, shrink
 from omvsim import image as images
 from omvsim.engine import Stop
 from omvsim.errors import UserError
-from omvsim.evidence import Call, Result
+from omvsim.evidence import Call, Result, chunks
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
     BOARD,
@@ -241,7 +241,8 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
     by_host = result.outcome == "interrupted" or "host limit" in result.detail
     testbed = Testbed(
         run.image, run.scenario, board=run.board, out=out, script=result.script,
-        engine=result.engine,
+        engine=result.engine, console_limit=result.console_limit,
+        capture_limit=result.capture_limit,
     )  # fmt: skip
     engine = testbed.engine.version
     if (engine, testbed_version()) != (result.engine_version, result.testbed_version):
@@ -370,21 +371,6 @@ def _power_on(folder: Path) -> int:
     """Nanoseconds since 1970 at virtual time 0."""
     since = scenarios.load(folder / "scenario.toml").time.timestamp()
     return round(since * 1_000_000) * 1000
-
-
-def chunks(folder: Path) -> list[tuple[int, bytes]]:
-    """What the console printed, and when (ns)."""
-    printed = _printed(folder)
-    times = folder / "console.times"
-    found, start = [], 0
-    try:
-        for line in _read(times).decode().splitlines():
-            now, size = map(int, line.split())
-            found.append((now, printed[start : start + size]))
-            start += size
-    except ValueError:
-        raise UserError(f"{times}: damaged: {ANEW}") from None
-    return found
 
 
 def _read(path: Path) -> bytes:

@@ -99,14 +99,16 @@ def milliseconds(nanoseconds: int) -> str:
 environment.filters |= {"ms": milliseconds, "visible": visible}
 
 
-def render(result: Result, events: list[Event], console: Iterable[tuple[int, bytes]]) -> str:
-    """The whole page."""
+def render(
+    result: Result, events: list[Event], beyond: int, console: Iterable[tuple[int, bytes]]
+) -> str:
+    """The whole page; `beyond` events were left out amid those that are given."""
     names = participants(events)
     first, hidden, last = _ends(events)
     lines = _ends(console_lines(console))
     return environment.get_template("report.html").render(
         result=result,
         names=names,
-        rungs=([rung(e, names) for e in first], hidden, [rung(e, names) for e in last]),
+        rungs=([rung(e, names) for e in first], hidden + beyond, [rung(e, names) for e in last]),
         lines=lines,
     )

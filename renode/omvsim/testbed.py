@@ -12,6 +12,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +29,7 @@ from omvsim import portable, repl
 from omvsim.engine import Fault, Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
-from omvsim.evidence import OUTCOMES, Evidence, Result
+from omvsim.evidence import CONSOLE_LIMIT, OUTCOMES, Evidence, Result
 from omvsim.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
@@ -38,6 +39,7 @@ PROMPT = re.compile(rb">>> $")
 LOCKUP = "lock-up after"
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 100 * MILLISECOND  # the longest run between two looks at limits and signals,
+HOLD = 1 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
 PATIENCE = 20 * MILLISECOND  # and that in host time
 
 
@@ -123,6 +125,7 @@ class Testbed:
 
     __test__ = False  # not a test, whatever pytest makes of its name
     stride = STRIDE
+    _exact = False
 
     def __init__(
         self,
@@ -137,7 +140,10 @@ class Testbed:
         name: str = "camera",
         engine: str | None = None,
         outside: bool = False,
+        console_limit: int = CONSOLE_LIMIT,
+        capture_limit: int = netsim.CAPTURE_LIMIT,
     ) -> None:
+        """The limits are of the evidence, in bytes."""
         world = find_scenario(scenario, outside)
         self.scenario = world if seed is None else world.with_seed(seed)
         self.name = name
@@ -164,7 +170,7 @@ class Testbed:
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
         text, files = portable.pack(self.scenario, description, BOARD) if out else ("", {})
-        self._result = Result(
+        self.result = Result(
             script=script,
             image=images.display(self.image.path),
             image_sha256=self.image.sha256,
@@ -178,23 +184,25 @@ class Testbed:
             board_path=str(Path(board).resolve()),
             board_sha256=hashlib.sha256(paths.read(Path(board))).hexdigest(),
             testbed_version=testbed_version(),
+            console_limit=console_limit,
+            capture_limit=capture_limit,
         )
         self._began = time.monotonic()
         self._fault: FirmwareFault | None = None
         self._execution: Execution | None = None
         self._script_printed: Callable[[bytes], object] | None = None
-        self._certified = count()
-        self._fed = 0  # bytes of the console that the execution has seen
-        self.evidence = Evidence(Path(out), self._result, text, files) if out else None
+        #: of certificates; and bytes of the console that the execution has seen
+        self._certified, self._fed = count(), 0
+        self.evidence = Evidence(Path(out), self.result, text, files) if out else None
         self.engine.evidence = self.evidence.folder if self.evidence else None
         capture = self.evidence.capture if self.evidence else None
         try:
             self.network: netsim.Network
             if beside:
                 self.network = beside.network
-                self.port = self.network.join(name, self.scenario, capture)
+                self.port = self.network.join(name, self.scenario, capture, capture_limit)
             else:
-                self.network = netsim.build(self.scenario, capture)
+                self.network = netsim.build(self.scenario, capture, capture_limit)
                 self.port = self.network.camera
         except BaseException as error:
             self._finish(*outcome_of(error))
@@ -228,19 +236,22 @@ class Testbed:
         """Write the evidence and let the camera go; the network goes with its first camera."""
         self._cameras.remove(self)
         self.network.leave(self.port)
-        self._result.unrepeatable = self.network.beyond or self.port.beyond
+        self.result.unrepeatable = self.network.beyond or self.port.beyond
         self._finish(outcome, detail)
 
     def _finish(self, outcome: str, detail: str) -> None:
+        with suppress(ProtocolError):
+            self._read(rest=True)
         self.engine.close()
         if self.evidence:
-            result = self._result
+            result = self.result
             result.outcome, result.detail = outcome, detail
             result.exit_code = OUTCOMES[outcome]
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
             result.unmodelled_beyond = self.engine.unmodelled_beyond
+            result.capture_beyond = self.port.capture.beyond if self.port.capture else 0
             self.evidence.finish(result)
             self.evidence = None
 
@@ -271,20 +282,26 @@ class Testbed:
     def _execute(self, target: int) -> Stop:
         """Run to `target`; a camera that is alone only to its next frame or byte."""
         while True:
+            talks = self._execution and self._execution.state is not State.OUTPUT
+            self.engine.hold_ns = 0 if talks or self._exact else HOLD
             stop = self.engine.run(target - self._power_on)
-            if printed := self.engine.console_read():
-                self.console += printed
-                if self.evidence:
-                    self.evidence.console(printed, self.now)
-                self.printed(printed)
-                self._attend()
+            self._read()
             halts = stop in (Stop.FAULT, Stop.LOCKUP)
             if halts or len(self._cameras) == 1 or self.now >= target:
                 return stop
 
+    def _read(self, rest: bool = False) -> None:
+        """Take over what the camera has printed."""
+        if printed := self.engine.console_read(rest):
+            self.console += printed
+            if self.evidence:
+                self.evidence.console(printed, self.now)
+            self.printed(printed)
+            self._attend()
+
     def _sent(self) -> list[tuple[int, bytes]]:
         frames = [(at + self._power_on, frame) for at, frame in self.engine.frames()]
-        self._result.frames_sent += len(frames)
+        self.result.frames_sent += len(frames)
         return frames
 
     def _hear(self) -> None:
@@ -293,7 +310,7 @@ class Testbed:
             self._link = self.port.link
             self.engine.set_link(self._link)
         for frame in self.port.take():
-            self._result.frames_received += 1
+            self.result.frames_received += 1
             self.engine.send_frame(frame)
 
     def _report_fault(self, stop: Stop) -> None:
@@ -310,9 +327,12 @@ class Testbed:
         raise self._fault
 
     def run_until(
-        self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it"
-    ) -> None:
-        """Run until the condition holds; TimeLimit after `limit` ns."""
+        self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it",
+        exact: bool = False,
+    ) -> None:  # fmt: skip
+        """Run until the condition holds; TimeLimit after `limit` ns. `exact`: it is asked after
+        each byte that the camera prints."""
+        self._exact = exact
         end = self.now + limit
         while not condition():
             if self.now >= end:
@@ -330,7 +350,7 @@ class Testbed:
         """Run until the console, from byte `start` on, shows a match of the regular expression."""
         compiled = re.compile(pattern.encode())
         self.run_until(
-            lambda: compiled.search(self.console, start) is not None, limit, repr(pattern)
+            lambda: compiled.search(self.console, start) is not None, limit, repr(pattern), True
         )
         found = compiled.search(self.console, start)
         assert found is not None
@@ -338,7 +358,9 @@ class Testbed:
 
     def _await_prompt(self, start: int, limit: int = 10 * SECOND) -> None:
         """Run until the console, from byte `start` on, ends in the prompt."""
-        self.run_until(lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt")
+        self.run_until(
+            lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt", True
+        )
 
     def boot(self, limit: int = 10 * SECOND) -> None:
         """Run to the prompt, then until the camera uses the address that DHCP has for it."""
@@ -357,7 +379,7 @@ class Testbed:
     ) -> Execution:
         """Begin to run source in the raw REPL; it goes on with whatever lets time pass."""
         content = source.encode() if isinstance(source, str) else source
-        self._result.exit_status = None
+        self.result.exit_status = None
         self._record("start", source=content.decode("latin-1"))
         execution = Execution(content, self._exits or MAY_EXIT.search(content) is not None)
         self._execution, self._fed, self._script_printed = execution, len(self.console), printed
@@ -388,7 +410,7 @@ class Testbed:
         """Wait for a script's end; what it printed. Raises ScriptError, TimeLimit."""
         self.run_until(lambda: execution.state is State.DONE, limit, "the script's end")
         if execution.status is not None:
-            self._result.exit_status = execution.status
+            self.result.exit_status = execution.status
             raise ScriptExit(execution.status)
         if execution.traceback:
             raise ScriptError(_text(execution.traceback))
@@ -444,7 +466,7 @@ class Testbed:
     ) -> str:
         """Boot and run one script: all of a run, in a form that `omvsim replay` repeats."""
         if self.evidence:
-            self._result.time_limit_ns = limit
+            self.result.time_limit_ns = limit
             self.evidence.keep("script.py", source)
         self.boot()
         return self.exec(source, limit, printed)

@@ -68,7 +68,7 @@ def test_finish_tells_all(tmp_path):
 
 
 def test_page_needs_no_script_and_no_network(tmp_path):
-    html = report.render(result(), [], [])
+    html = report.render(result(), [], 0, [])
     page = Page(html)
     assert "script" not in page.tags
     links = [value for name, value in page.attributes if name in ("href", "src")]
@@ -79,7 +79,9 @@ def test_page_needs_no_script_and_no_network(tmp_path):
 
 def test_what_the_camera_prints_cannot_become_markup():
     evil = b"<script>alert(1)</script>\x1b[31m\xff&amp;\r\n"
-    html = report.render(result(script="<b>"), [Event(0, "camera", "*", "UDP", "<i>")], [(0, evil)])
+    html = report.render(
+        result(script="<b>"), [Event(0, "camera", "*", "UDP", "<i>")], 0, [(0, evil)]
+    )
     page = Page(html)
     assert "script" not in page.tags
     assert r"<script>alert(1)</script>\x1b[31m\xff&amp;" in page.text
@@ -90,6 +92,7 @@ def test_controls_from_anywhere_are_shown_not_obeyed():
     html = report.render(
         result(outcome="exception", detail=evil),
         [Event(0, "camera", "*", "TCP", evil)],
+        0,
         [(0, evil.encode() + b"\r\n")],
     )
     assert html.count(r"\x00\x1b\x85\x9b\u202e") == 3
@@ -129,7 +132,7 @@ def test_arrows_join_the_lifelines():
 
 def test_long_runs_show_their_ends():
     events = [Event(i, "camera", "gateway", "UDP", f"packet {i}.") for i in range(5000)]
-    text = Page(report.render(result(), events, [])).text
+    text = Page(report.render(result(), events, 0, [])).text
     assert "packet 0." in text
     assert "packet 4999." in text
     assert "packet 2500." not in text

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+from omvsim.evidence import chunks
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -59,6 +61,36 @@ def test_exit_status(omvsim: Run, tmp_path: Path, image: Path) -> None:
     result = json.loads((tmp_path / "out/result.json").read_text())
     told = [result[key] for key in ("outcome", "exit_code", "exit_status", "detail")]
     assert told == ["exited", 1, 7, "the script exited with 7"]
+    again = omvsim("replay", tmp_path / "out")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_evidence_is_bounded(
+    omvsim: Run, tshark: Callable[..., str], tmp_path: Path, example: Path, image: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(example.read_text() + "\nfor i in range(30): print('x' * 100)\n")
+    whole = omvsim("run", "--out", tmp_path / "whole", script)
+    done = omvsim("run", "--console-limit", "1kB", "--capture-limit", "2kB",
+                  "--out", tmp_path / "out", script)  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, whole.stdout)
+    bursts = chunks(tmp_path / "whole")  # of a millisecond, in which eleven characters leave
+    assert max(len(data) for _, data in bursts) in (11, 12)
+    sizes = [
+        len((tmp_path / run / name).read_bytes())
+        for run in ("whole", "out") for name in ("console.log", "net.pcapng")
+    ]  # fmt: skip
+    assert sizes[2] == 1024 and sizes[3] <= 2048 < sizes[1]
+    kept = len(tshark(tmp_path / "out/net.pcapng").splitlines())
+    frames = len(tshark(tmp_path / "whole/net.pcapng").splitlines()) - kept
+    assert [line for line in done.stderr.splitlines() if "limit" in line] == [
+        f"omvsim: console.log ends at its limit: {sizes[0] - 1024} more bytes were printed (a "
+        "larger --console-limit keeps them)",
+        f"omvsim: net.pcapng ends at its limit: {frames} more frames passed (a larger "
+        "--capture-limit keeps them)",
+    ]
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert (result["console_beyond"], result["capture_beyond"]) == (sizes[0] - 1024, frames)
     again = omvsim("replay", tmp_path / "out")
     assert again.returncode == 0, again.stdout + again.stderr
 

@@ -12,6 +12,7 @@ from netsim import misbehaviours
 from netsim.application import Application, Stream
 from netsim.certificates import Authority
 from netsim.rto import SECOND
+from netsim.tls import in_memory
 from netsim.tls12 import MISBEHAVIOURS
 
 #: with these a session goes on: RFC 5246, and what OpenSSL lets pass
@@ -103,9 +104,9 @@ def openssl_server(wish: str, seconds: int = 5) -> tuple[Server, netsim.Peer]:
         return servers[-1]
 
     with netsim.build(world) as network:
-        with network._endpoints.tls.key_log.path.with_name("camera.pem").open("wb") as file:
+        with in_memory("camera.pem") as file:
             file.write(made.key_pem + made.chain_pem)
-        context.load_cert_chain(file.name)
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
         station = Station(network)
         lease(station)
         station.host.listen(9000, accept)

@@ -102,6 +102,7 @@ class Engine(Protocol):
     version: str
     evidence: Path | None  # where a log of its own goes when it closes
     patience_ns: int  # of host time, after which `run` comes back in any case; 0: none
+    hold_ns: int  # of virtual time, in which `run` may let printed bytes come together
 
     @property
     def now(self) -> int: ...
@@ -130,8 +131,8 @@ class Engine(Protocol):
         """Queue bytes for the console UART; they arrive at its baud rate."""
         ...
 
-    def console_read(self) -> bytes:
-        """Bytes printed since the last call."""
+    def console_read(self, rest: bool = False) -> bytes:
+        """Bytes printed since the last call, those that may wait for more only as the `rest`."""
         ...
 
     def frames(self) -> list[tuple[int, bytes]]:

@@ -130,14 +130,14 @@ class Embedded:
         console: str = "usart3",
     ) -> None:
         self.evidence: Path | None = None
-        self.patience_ns = 0
+        self.patience_ns = self.hold_ns = 0
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
         self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))
         self._board = board.path
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}
         self.unmodelled_beyond = 0
-        self._printed = bytearray()
+        self._printed, self._told = bytearray(), False
         self._frames: list[tuple[int, bytes]] = []
         self._hardware = board.build(self._machine)
         self._machine.frequency = self._only(CortexM).clock_mhz * 1_000_000
@@ -215,6 +215,7 @@ class Embedded:
         while True:
             match self._core.run(limit, host_end):
                 case "limit" | "fault" | "lockup" | "host" as reason:
+                    self._told = self._told or reason == "lockup"  # where time stands still
                     return REASONS[reason]
                 case "event":
                     self._machine.run_events()
@@ -224,13 +225,16 @@ class Embedded:
                 case "stop" if self._machine.reset_reason is not None:
                     self._reset(self._machine.reset_reason)
                     return Stop.RESET
-                case "stop" if self._frames or self._printed:
+                case "stop" if self._frames or self._told:
                     return Stop.FRAME if self._frames else Stop.CONSOLE
 
     def console_write(self, data: bytes) -> None:
         self._uart.receive(data)
 
-    def console_read(self) -> bytes:
+    def console_read(self, rest: bool = False) -> bytes:
+        if not (self._told or rest):
+            return b""
+        self._told = False
         data = bytes(self._printed)
         self._printed.clear()
         return data
@@ -267,7 +271,15 @@ class Embedded:
         self._core.invalidate(self._bank_bases[memory] + offset, size)
 
     def _on_printed(self, byte: int) -> None:
+        if not self.hold_ns:
+            self._tell()
+        elif not self._printed:
+            self._machine.schedule(self.now + self.hold_ns, self._tell)
         self._printed.append(byte)
+
+    def _tell(self) -> None:
+        """What is printed is to be read now, wherever the host's clock has made `run` come back."""
+        self._told = True
         self._core.stop()
 
     def _on_frame(self, now: int, frame: bytes) -> None:

@@ -107,7 +107,7 @@ class Renode:
             raise UserError(f"{program}: Renode {self.version}, needs {RELEASE}: set RENODE")
         self.now = self.instructions = 0
         self.evidence: Path | None = None  # a folder for Renode's log
-        self.patience_ns = self.unmodelled_beyond = 0
+        self.patience_ns = self.hold_ns = self.unmodelled_beyond = 0
         self.fault: Fault | None = None
         self._printed = bytearray()
         self._frames: list[tuple[int, bytes]] = []
@@ -171,7 +171,7 @@ class Renode:
         if data:
             self._do(f'link Type "{data.hex()}"')
 
-    def console_read(self) -> bytes:
+    def console_read(self, rest: bool = False) -> bytes:
         data = bytes(self._printed)
         self._printed.clear()
         return data

@@ -6,6 +6,8 @@ Decryption Secrets Blocks; four block types of draft-ietf-opsawg-pcapng are need
 
 import struct
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,17 +48,14 @@ class Capture:
         self._base = (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000
         self._hold = hold
         self._queue: deque[tuple[int, bytes, int]] = deque()
-        try:
-            self._file = path.open("wb")
-        except OSError as error:
-            reason = (error.strerror or "unwritable").lower()
-            raise UserError(f"{path}: {reason}, choose another place for the capture") from None
+        self._path = path
+        with self._writing():
+            self._file = path.open("wb", buffering=0)
         byte_order = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
         self._add(_block(_SECTION, byte_order, _option(_SHB_USERAPPL, b"netsim")))
         interface = struct.pack("<HHI", _ETHERNET, 0, 0)
         options = _option(_IF_NAME, b"camera"), _option(_IF_TSRESOL, b"\x09")
         self._add(_block(_INTERFACE, interface, *options))
-        self._file.flush()
 
     def sent(self, frame: bytes, now: int) -> None:
         """The camera sent `frame`."""
@@ -72,22 +71,22 @@ class Capture:
             return
         while self._queue and self._queue[0][0] <= now - self._hold:
             self._write(*self._queue.popleft())
-        self._file.flush()
 
     def secrets(self, key_log: bytes) -> None:
         """Lines of an NSS key log; they decrypt what is written from now on."""
         head = struct.pack("<II", _TLS_KEY_LOG, len(key_log))
-        if self._add(_block(_SECRETS, head + key_log)):
-            self._file.flush()
+        self._add(_block(_SECRETS, head + key_log))
 
     def close(self) -> None:
         """Write what is held and close the file."""
         if self._file.closed:
             return
-        for entry in self._queue:
-            self._write(*entry)
-        self._queue.clear()
-        self._file.close()
+        try:
+            for entry in self._queue:
+                self._write(*entry)
+        finally:
+            self._queue.clear()
+            self._file.close()
 
     def _write(self, now: int, frame: bytes, direction: int) -> None:
         time, size = self._base + now, len(frame)
@@ -99,5 +98,14 @@ class Capture:
         """Write it if it, and all before it, had room."""
         self._room = self._room - len(block) if self._room >= len(block) else 0
         if self._room:
-            self._file.write(block)
+            with self._writing():
+                self._file.write(block)
         return self._room > 0
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or "unwritable").lower()
+            raise UserError(f"{self._path}: {reason}, choose another place") from None

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -16,6 +17,14 @@ from netsim.errors import UserError
 from netsim.keys import PrivateKey, derive_bytes, derive_key
 from netsim.scenario import CertificateOptions, File, Scenario
 
+#: what cryptography raises where bytes are none, or none of these days
+DAMAGE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
 _PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
 _OPEN = serialization.NoEncryption()
 
@@ -102,7 +111,7 @@ class Authority:
             options = self.scenario.certificates[name]
             try:
                 self._made[name] = self._read(options) if options.file else self._make(name)
-            except (ValueError, TypeError, OSError) as error:
+            except (*DAMAGE, OSError) as error:
                 raise UserError(f"certificates.{name}: {str(error).splitlines()[0]}") from error
         return self._made[name]
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from netsim import paths
-from netsim.certificates import Certificate, issue
+from netsim.certificates import DAMAGE, Certificate, issue
 from netsim.keys import PrivateKey
 from netsim.scenario import CertificateOptions, KeyKind
 from omvsim import outputs
@@ -251,7 +250,7 @@ def _certificate_der(where: str, block: bytes) -> bytes:
     try:
         certificate = x509.load_pem_x509_certificate(block)
         _check_kind(where, certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm):
+    except DAMAGE:
         raise UserError(f"{where} is damaged: fetch it again") from None
     return certificate.public_bytes(serialization.Encoding.DER)
 
@@ -262,7 +261,7 @@ def _key_der(where: str, block: bytes) -> bytes:
     except TypeError:
         remedy = "decrypt it first with openssl pkey -in FILE -out PLAIN"
         raise UserError(f"{where} is encrypted: {remedy}") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except DAMAGE:
         raise UserError(f"{where} is damaged or of an unknown kind: make a new one") from None
     _check_kind(where, key)
     form = serialization.PrivateFormat.TraditionalOpenSSL  # SEC 1 or PKCS#1

@@ -162,7 +162,8 @@ def run(options: argparse.Namespace) -> int:
         print("omvsim: interrupted", file=sys.stderr)
         code = 130
     progress.clear()
-    console.end()
+    if code != 130:
+        console.end()
     for what in result.beyond if result else ():
         print(f"omvsim: {what}", file=sys.stderr)
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
@@ -356,6 +357,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
+    terminal.prepare()
     try:
         options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     except UserError as error:
@@ -366,7 +368,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("stderr", "stdout") if options.call is not run or sys.stdout.isatty() else ("stderr",)
     )
     with terminal.guarded(() if arguments[0] in ("repl", "shell") else guarded):
-        return _call(options)
+        code = _call(options)
+    return terminal.end(code)
 
 
 def _call(options: argparse.Namespace) -> int:
@@ -381,8 +384,12 @@ def _call(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("omvsim: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 1
+    except BrokenPipeError:  # its reader has seen enough, and is not told more
+        return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"omvsim: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
     return code
 
 

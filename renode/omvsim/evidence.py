@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, NoReturn, NotRequired, TypedDict
 
 import msgspec
 
@@ -33,6 +34,7 @@ OUTCOMES = {
     "interrupted": 130,
 }
 CONSOLE_LIMIT = 16 << 20  # bytes
+PLACE = 16384  # bytes of result.json while the run goes on: room for how it ends
 FOR_EVER = 1 << 62  # ns: what a virtual time stays below
 
 
@@ -161,7 +163,10 @@ class Evidence:
         self._events: list[netsim.Event] = []
         self._beyond = 0
         self._replace("scenario.toml", scenario)
-        self._write(result)
+        try:
+            self._write(result)
+        except UserError as error:
+            self._end(result, error)
 
     def console(self, data: bytes, now: int) -> None:
         """Bytes printed by `now`, in ns."""
@@ -169,16 +174,18 @@ class Evidence:
         self._room -= len(kept)
         self._result.console_beyond += len(data) - len(kept)
         if kept:
-            self._console.write(kept)
-            self._console.flush()
-            self._times.write(f"{now} {len(kept)}\n")
-            self._times.flush()
+            with self._writing():
+                self._console.write(kept)
+                self._console.flush()
+                self._times.write(f"{now} {len(kept)}\n")
+                self._times.flush()
 
     def call(self, now: int, name: str, arguments: Mapping[str, object]) -> None:
         """Something done to the camera or its network from outside, at `now`."""
         told = {"at": now, "call": name, "with": arguments}
-        self._calls.write(json.dumps(told, default=str) + "\n")
-        self._calls.flush()
+        with self._writing():
+            self._calls.write(json.dumps(told, default=str) + "\n")
+            self._calls.flush()
 
     def event(self, event: netsim.Event) -> None:
         """A step of the conversation."""
@@ -189,11 +196,21 @@ class Evidence:
             del self._events[middle]
 
     def finish(self, result: Result) -> None:
-        """The run has ended as `result` says."""
-        self._console.close()
-        self._times.close()
-        self._calls.close()
-        self._write(result)
+        """The run has ended as `result` says. Where the disk takes no more, result.json says so,
+        in the place that it has had from the start."""
+        failed: UserError | None = None
+        for file in (self._console, self._times, self._calls):
+            try:
+                with self._writing():
+                    file.close()
+            except UserError as error:
+                failed = error
+        try:
+            self._write(result)
+        except UserError as error:
+            failed = failed or error
+        if failed:
+            self._end(result, failed)
 
     def keep(self, name: str, content: bytes) -> str:
         """A file that the run's repetition needs; its name in the folder."""
@@ -207,12 +224,23 @@ class Evidence:
             raise self._unwritable(error) from None
         return name
 
+    def _end(self, result: Result, failed: UserError) -> NoReturn:
+        """Raise it; the result tells of it in its old place, which needs no room."""
+        if result.outcome in ("running", "passed"):
+            result.outcome, result.exit_code = "error", OUTCOMES["error"]
+            result.detail = str(failed)
+        result.unmodelled = []
+        with suppress(OSError):
+            (self.folder / "report.html").unlink()
+        with suppress(OSError), (self.folder / "result.json").open("r+b") as file:
+            file.write(_json(result).encode())
+            file.truncate()
+        raise failed
+
     def _write(self, result: Result) -> None:
         console = chunks(self.folder)
-        told = dataclasses.asdict(result)
-        text = json.dumps(told, indent=2, ensure_ascii=False)
-        text = text.encode(errors="replace").decode()  # a name that is no UTF-8 is no JSON either
-        self._replace("result.json", text + "\n")
+        text = _json(result)
+        self._replace("result.json", text.ljust(PLACE) if result.outcome == "running" else text)
         self._replace("report.html", report.render(result, self._events, self._beyond, console))
 
     def _replace(self, name: str, text: str) -> None:
@@ -222,10 +250,24 @@ class Evidence:
             partial.write_text(text, encoding="utf-8", errors="backslashreplace")
             partial.replace(self.folder / name)
         except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            raise self._unwritable(error) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"{self.folder}: {error.strerror}: choose another --out")
+
+
+def _json(result: Result) -> str:
+    text = json.dumps(dataclasses.asdict(result), indent=2, ensure_ascii=False) + "\n"
+    return text.encode(errors="replace").decode()  # a name that is no UTF-8 is no JSON either
 
 
 def chunks(folder: Path) -> list[tuple[int, bytes]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bs4 import BeautifulSoup
+from bs4.builder import ParserRejectedMarkup
 from bs4.element import NavigableString, Tag
 from docutils import frontend, nodes
 from docutils.parsers.rst import Directive, Parser, directives
@@ -79,6 +80,8 @@ def read(page: Path) -> list[Example]:
         examples = [e for block in blocks(_text(page)) if (e := _example(page, block)) is not None]
     except RecursionError:
         raise UserError(f"{page}: nested too deep: name a page that a person can read") from None
+    except ParserRejectedMarkup as error:
+        raise UserError(f"{page}: no HTML: {str(error).splitlines()[-1].strip()}") from None
     if not examples:
         raise UserError(f"{page}: no Python example in it: name a page that has some")
     return examples

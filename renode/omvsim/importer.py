@@ -12,12 +12,11 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from scapy.utils import PcapReader
 
 from netsim import paths
 from netsim import scenario as scenarios
+from netsim.certificates import DAMAGE
 from omvsim import outputs, services, shrink, talks
 from omvsim.chains import Chains
 from omvsim.errors import UserError
@@ -30,14 +29,6 @@ OFFERED = [
     0xC02C, 0xC030, 0xC024, 0xC028, 0xC00A, 0xC014, 0xC02B, 0xC02F, 0xC023, 0xC027, 0xC009,
     0xC013, 0x009D, 0x003D, 0x0035, 0x009C, 0x003C, 0x002F, 0x00FF,
 ]  # fmt: skip
-#: what damaged messages raise here and in cryptography
-DAMAGE = (
-    IndexError,
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-)
 
 
 def add_command(commands: Any) -> None:
@@ -313,7 +304,7 @@ def read(capture: Path, camera: str | None) -> Importer:
         return Importer(packets, camera)
     except UserError as error:
         raise UserError(f"{capture}: {error}") from None
-    except DAMAGE as error:
+    except (IndexError, *DAMAGE) as error:
         raise UserError(f"{capture}: a damaged message: {error}") from None
 
 

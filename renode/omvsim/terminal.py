@@ -6,8 +6,11 @@ import codecs
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import Any, TextIO, cast
+
+from omvsim.errors import UserError
 
 
 def visible(text: str) -> str:
@@ -22,11 +25,75 @@ class Visible:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(visible(text))
+        with told():
+            self._stream.write(visible(text))
         return len(text)
+
+    def flush(self) -> None:
+        with told():
+            self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class Lenient:
+    """Standard error: where it cannot be written to, nobody can be told, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """UserError where standard output takes no more; BrokenPipeError where its reader has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"standard output: {error.strerror}") from None
+
+
+def prepare() -> None:
+    """Standard streams that can be used, whatever the caller has closed or chosen."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets this number, the lowest that is free
+            setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stderr = cast(TextIO, Lenient(sys.stderr))
+
+
+def end(code: int) -> int:
+    """The exit code, once all is written; what cannot be is not tried again by the interpreter."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            with told():
+                stream.flush()
+        except (UserError, BrokenPipeError) as error:
+            if isinstance(error, UserError):
+                print(f"omvsim: {error}", file=sys.stderr)
+            code = code or (2 if isinstance(error, UserError) else 130)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return code
 
 
 @contextmanager
@@ -62,8 +129,9 @@ class Console:
     def _print(self, text: bytes) -> None:
         if sys.stdout.isatty():
             text = visible(self._decoder.decode(text)).encode()
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
+        with told():
+            sys.stdout.buffer.write(text)
+            sys.stdout.flush()
 
 
 def clear_line() -> None:

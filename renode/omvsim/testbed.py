@@ -95,6 +95,8 @@ def outcome_of(error: BaseException | None) -> tuple[str, str]:
             outcome = "no REPL"
         case TimeLimit():
             outcome = "time limit"
+        case BrokenPipeError():
+            return "interrupted", "standard output was closed"
         case KeyboardInterrupt() | SystemExit():
             outcome = "interrupted"
         case _:
@@ -235,7 +237,11 @@ class Testbed:
     def close(self, outcome: str = "passed", detail: str = "") -> None:
         """Write the evidence and let the camera go; the network goes with its first camera."""
         self._cameras.remove(self)
-        self.network.leave(self.port)
+        try:
+            self.network.leave(self.port)
+        except UserError as error:
+            self._finish(*outcome_of(error))
+            raise
         self.result.unrepeatable = self.network.beyond or self.port.beyond
         self._finish(outcome, detail)
 

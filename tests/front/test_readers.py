@@ -229,6 +229,7 @@ def test_reader(name: str, tmp_path: Path) -> None:
          ": nested too deep; write lists of values"),
         ("board", "a.repl", b'using "' + b"x" * 300 + b'"\n', ":1:1: no file"),
         ("page", "a.rst", b"".join(b" " * i + b"x\n\n" for i in range(400)), ": nested too deep"),
+        ("page", "a.html", b"<pre>import ssl</pre><![] x>", ": no HTML: "),
         ("baseline", "a.json", b'{"x": ' + b"[" * 5000, ": nested too deep: make it anew"),
     ],
 )  # fmt: skip

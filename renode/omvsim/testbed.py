@@ -127,7 +127,6 @@ class Testbed:
 
     __test__ = False  # not a test, whatever pytest makes of its name
     stride = STRIDE
-    _exact = False
 
     def __init__(
         self,
@@ -288,8 +287,8 @@ class Testbed:
     def _execute(self, target: int) -> Stop:
         """Run to `target`; a camera that is alone only to its next frame or byte."""
         while True:
-            talks = self._execution and self._execution.state is not State.OUTPUT
-            self.engine.hold_ns = 0 if talks or self._exact else HOLD
+            prints = self._execution and self._execution.state is State.OUTPUT
+            self.engine.hold_ns = HOLD if prints else 0  # what replay knows, too
             stop = self.engine.run(target - self._power_on)
             self._read()
             halts = stop in (Stop.FAULT, Stop.LOCKUP)
@@ -333,12 +332,9 @@ class Testbed:
         raise self._fault
 
     def run_until(
-        self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it",
-        exact: bool = False,
-    ) -> None:  # fmt: skip
-        """Run until the condition holds; TimeLimit after `limit` ns. `exact`: it is asked after
-        each byte that the camera prints."""
-        self._exact = exact
+        self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it"
+    ) -> None:
+        """Run until the condition holds; TimeLimit after `limit` ns."""
         end = self.now + limit
         while not condition():
             if self.now >= end:
@@ -356,7 +352,7 @@ class Testbed:
         """Run until the console, from byte `start` on, shows a match of the regular expression."""
         compiled = re.compile(pattern.encode())
         self.run_until(
-            lambda: compiled.search(self.console, start) is not None, limit, repr(pattern), True
+            lambda: compiled.search(self.console, start) is not None, limit, repr(pattern)
         )
         found = compiled.search(self.console, start)
         assert found is not None
@@ -364,9 +360,7 @@ class Testbed:
 
     def _await_prompt(self, start: int, limit: int = 10 * SECOND) -> None:
         """Run until the console, from byte `start` on, ends in the prompt."""
-        self.run_until(
-            lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt", True
-        )
+        self.run_until(lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt")
 
     def boot(self, limit: int = 10 * SECOND) -> None:
         """Run to the prompt, then until the camera uses the address that DHCP has for it."""

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import subprocess
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any
 
 import netsim
 from netsim import paths
-from omvsim import documents
+from omvsim import documents, processes
 from omvsim import image as images
 from omvsim.errors import UserError
 from omvsim.options import duration
@@ -144,10 +143,11 @@ def bisect(options: argparse.Namespace) -> int:
                 line = line.replace(f"{{{name}}}", place)
             log = folder / "build.log"
             with log.open("wb") as sink:
-                code = subprocess.run(
+                build = subprocess.Popen(
                     line, shell=True, stdin=subprocess.DEVNULL, stdout=sink,
-                    stderr=subprocess.STDOUT, check=False,
-                ).returncode  # fmt: skip
+                    stderr=subprocess.STDOUT, start_new_session=True,
+                )  # fmt: skip
+                code = processes.run(build, trial.check)
             trial.check()
             if code or not made.is_file():
                 last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
@@ -254,8 +254,7 @@ def _commits(tree: Path, good: str, bad: str) -> list[str]:
 @contextmanager
 def _worktree(tree: Path, commit: str) -> Iterator[tuple[Path, Path]]:
     """A temporary folder with a worktree in it; both go at the end."""
-    with tempfile.TemporaryDirectory(prefix="omvsim-bisect-") as temporary:
-        folder = Path(temporary)
+    with processes.folder("omvsim-bisect-") as folder:
         checkout = folder / "tree"
         _git(tree, "worktree", "add", "--quiet", "--detach", str(checkout), commit)
         try:

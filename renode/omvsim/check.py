@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from junitparser import Failure, JUnitXml, Skipped
+from junitparser import Error, Failure, JUnitXml, Skipped
 from junitparser import TestCase as TestCaseResult
 from junitparser import TestSuite as JUnitSuite
 from robot.api import TestSuite, TestSuiteBuilder
@@ -154,9 +154,11 @@ def check(options: argparse.Namespace) -> int:
     conformance.judge(result, known)
     if options.baseline:
         conformance.compare(result, options.baseline, known)
+    if len(outcomes) < len(tests):
+        result.interrupted = f"interrupted: {len(outcomes)} of {len(tests)} tests have run"
     _write(result, out)
     _tell(result, out, time.monotonic() - began)
-    if len(outcomes) < len(tests):
+    if result.interrupted:
         return 130
     return 1 if result.differences else 0
 
@@ -255,6 +257,7 @@ class Pool:
         self._order = {
             "suites": [str(SUITES)],
             "out": str(out.resolve()),
+            "parent": os.getpid(),
             "variables": [
                 f"FIRMWARE:{firmware.resolve()}",
                 f"PUT:{os.pathsep.join(str(file.resolve()) for file in options.put)}",
@@ -390,7 +393,8 @@ def _write(result: Conformance, out: Path) -> None:
         with (out / "workers.log").open("a") as log:
             rebot(
                 *outputs, merge=True, outputdir=str(out), log="log.html", report=None,
-                name="omvsim check", stdout=log, stderr=log, loglevel="INFO",
+                name=f"omvsim check, {result.interrupted}".rstrip(", "),
+                stdout=log, stderr=log, loglevel="INFO",
             )  # fmt: skip
 
 
@@ -409,6 +413,11 @@ def _junit(result: Conformance) -> JUnitXml:
             elif not test.passed:
                 case.result = [Skipped(result.reason(test))]
             suite.add_testcase(case)
+        report.add_testsuite(suite)
+    if result.interrupted:
+        suite, case = JUnitSuite("interrupted"), TestCaseResult("omvsim check")
+        case.result = [Error(result.interrupted)]
+        suite.add_testcase(case)
         report.add_testsuite(suite)
     report.update_statistics()  # type: ignore[no-untyped-call]
     return report

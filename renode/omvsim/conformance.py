@@ -101,6 +101,7 @@ class Conformance:
     against: str = ""  # what differences are told from: expectations or a baseline
     differences: list[Difference] = field(default_factory=list)
     known: dict[str, Known] = field(default_factory=dict)  # failures, by test
+    interrupted: str = ""  # how far it came
 
     def reason(self, test: Outcome) -> str:
         """Why it is known to fail, or that the baseline's did, too."""

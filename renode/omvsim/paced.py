@@ -11,6 +11,7 @@ import tty
 from pathlib import Path
 
 from omvsim.errors import UserError
+from omvsim.processes import Watcher
 from omvsim.testbed import MILLISECOND, SECOND, FirmwareFault, Testbed
 
 STRIDE = 5 * MILLISECOND
@@ -33,10 +34,12 @@ class Link:
             raise UserError(f"{path} exists: choose another --pty, or remove it") from None
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}: choose another --pty") from None
+        self._watcher = Watcher(path=path)
 
     def close(self) -> None:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+            self._watcher.close()
 
 
 class Terminal:

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import os
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ import netsim
 from netsim import paths
 from netsim import scenario as scenarios
 from netsim.paths import below
-from omvsim import documents, portable, repl, shrink
+from omvsim import documents, portable, processes, repl, shrink
 from omvsim import image as images
 from omvsim.engine import Stop
 from omvsim.errors import UserError
@@ -203,8 +202,8 @@ def replay(options: argparse.Namespace) -> int:
         _tell_board(run)
         return shrink.command(run, out, options.force, options.interrupt.check)
     _tell_board(run)
-    with tempfile.TemporaryDirectory() as temporary:
-        out = options.out or Path(temporary)
+    with processes.folder() as temporary:
+        out = options.out or temporary
         if out.resolve() == options.run.resolve():
             raise UserError(f"{out}: the first run's evidence lies there: choose another --out")
         _repeat(run, out, options.interrupt.check)

@@ -15,6 +15,8 @@ from pathlib import Path
 from robot.api import TestSuite, TestSuiteBuilder
 from robot.result import TestCase
 
+from omvsim.processes import die_with
+
 
 def slug(longname: str) -> str:
     """A folder's name for a test."""
@@ -65,6 +67,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     order = json.loads(sys.stdin.readline())
+    die_with(order["parent"])
     suite = TestSuiteBuilder().build(*order["suites"])
     out = Path(order["out"])
     (out / "robot").mkdir(parents=True, exist_ok=True)

@@ -20,20 +20,35 @@ from record_renode import conversation
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
+def runs(pid: int) -> bool:
+    """Is it there, and no zombie that nobody has asked for (proc(5), stat)?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def alive(pids: Path) -> list[int]:
     """Which of the stand-in's processes still run."""
     found = [int(line) for line in pids.read_text().split()] if pids.exists() else []
-    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+    return [pid for pid in found if runs(pid)]
 
 
 @pytest.fixture
 def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "pids"
     monkeypatch.setenv("PID_FILE", str(path))
-    monkeypatch.setenv("RENODE", str(STAND_IN))
+    wrapper = tmp_path / "renode"  # as distributions have it, with the program as its child
+    wrapper.write_text(f'#!/bin/sh\n"{STAND_IN}" "$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("RENODE", str(wrapper))
     monkeypatch.setattr(renode, "STARTS_WITHIN", 2.0)
     monkeypatch.setattr(renode, "ANSWERS_WITHIN", 1.0)
     yield path
+    for _ in range(100):  # a kill takes its moment
+        if not alive(path):
+            break
+        time.sleep(0.01)
     assert alive(path) == [], "a process is left behind"
 
 
@@ -97,10 +112,12 @@ def test_a_renode_that_breaks_in_mid_run(
 def test_nothing_outlives_a_signal(pids: Path, tmp_path: Path, number: int) -> None:
     script = tmp_path / "s.py"
     script.write_text("print(1)\n")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     program = subprocess.Popen(
         [sys.executable, "-m", "omvsim", "run", "--engine", "renode", "--out", tmp_path / "run",
          script], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "STAND_IN": "hangs-at-link Step"},
+        env={**os.environ, "STAND_IN": "hangs-at-link Step", "TMPDIR": str(temporary)},
     )  # fmt: skip
     while len(pids.read_text().split() if pids.exists() else []) < 2:
         time.sleep(0.05)
@@ -111,9 +128,10 @@ def test_nothing_outlives_a_signal(pids: Path, tmp_path: Path, number: int) -> N
     told = program.communicate(timeout=20)[1]
     assert "Traceback" not in told
     for _ in range(100):
-        if not alive(pids):
+        if not (alive(pids) or list(temporary.iterdir())):
             break
         time.sleep(0.05)
+    assert list(temporary.iterdir()) == []
 
 
 def test_renode_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +164,7 @@ def test_renode_run_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pi
     command = [sys.executable, "-m", "omvsim", "renode"]
     done = subprocess.run([*command, "install"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{STAND_IN}: Renode 1.16.1\n"
+    assert done.stdout == f"{os.environ['RENODE']}: Renode 1.16.1\n"
     assert (tmp_path / "asked").read_text() == (
         "install https://github.com/renode/renode/releases/download/v1.16.1/"
         "renode-1.16.1.linux-portable-dotnet.tar.gz --version-override gh-1.16.1\n"

@@ -121,6 +121,14 @@ def test_an_interrupt_reports_what_has_run(
     assert "omvsim: interrupted, " in output
     told = json.loads((tmp_path / "conformance.json").read_text())
     assert 0 < len(told["tests"]) < 11
+    words = f"nterrupted: {len(told['tests'])} of 11 tests have run"
+    assert told["interrupted"] == f"i{words}"
+    page = (tmp_path / "conformance.html").read_text()
+    assert page.index(f"I{words}") < page.index("<dl>")
+    assert "differences none" not in page  # the green box
+    junit = ET.parse(tmp_path / "junit.xml").getroot()
+    assert [error.get("message") for error in junit.iter("error")] == [f"i{words}"]
+    assert f"i{words}" in (tmp_path / "log.html").read_text()
     no_process_left(process)
 
 

@@ -14,7 +14,6 @@ import os
 import re
 import select
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+from omvsim import processes
 from omvsim.engine import Fault, Stop, Unmodelled
 from omvsim.errors import UserError
 from omvsim.image import ROOT, Image
@@ -66,19 +66,26 @@ def find() -> Path:
 
 def version_of(program: Path) -> str:
     """What the program says of its version; UserError if it is no Renode."""
-    with tempfile.TemporaryDirectory(prefix="omvsim-") as own:
+    with processes.folder() as own, (own / "said").open("w+") as said:
         try:
-            done = subprocess.run(
-                [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=STARTS_WITHIN, check=False, env={**os.environ, "TMPDIR": own},
+            process = subprocess.Popen(
+                [program, "--version"], stdin=subprocess.DEVNULL, stdout=said,
+                stderr=subprocess.DEVNULL, start_new_session=True,
+                env={**os.environ, "TMPDIR": str(own)},
             )  # fmt: skip
         except OSError as error:
             raise UserError(f"{program}: cannot start it: {error.strerror}") from None
+        try:
+            process.wait(STARTS_WITHIN)
         except subprocess.TimeoutExpired:
             raise UserError(
                 f"{program}: says nothing within {STARTS_WITHIN:.0f} s: is it Renode?"
             ) from None
-    found = re.search(r"Renode,? v?(?:ersion )?(\d+\.\d+\.\d+)", done.stdout)
+        finally:
+            processes.end(process)
+        said.seek(0)
+        text = said.read()
+    found = re.search(r"Renode,? v?(?:ersion )?(\d+\.\d+\.\d+)", text)
     if not found:
         raise UserError(f"{program}: does not call itself Renode: set RENODE to Renode's program")
     return found[1]
@@ -113,9 +120,11 @@ class Renode:
         self._frames: list[tuple[int, bytes]] = []
         self._stopped: Stop | None = None
         self._own = Path(tempfile.mkdtemp(prefix="omvsim-renode-"))
+        self._watchers = [processes.Watcher(path=self._own)]
         self.log = self._own / "renode.log"
         self._commands = self._answers = -1
         self._process = _start(program, self._own)
+        self._watchers.insert(0, processes.Watcher(group=self._process.pid))
         try:
             self._commands, self._answers = _connect(self._process, self._own)
             self._heard = b""
@@ -197,8 +206,10 @@ class Renode:
             if end >= 0:
                 os.close(end)
         self._commands = self._answers = -1
-        _end(self._process)
+        processes.end(self._process)
         shutil.rmtree(self._own, ignore_errors=True)
+        for watcher in self._watchers:
+            watcher.close()
 
     def _set_clock(self, start: datetime) -> None:
         """The calendar as a battery has kept it (RM0433 49.3.6): Renode's starts in 2000, and
@@ -277,8 +288,6 @@ def _start(program: Path, own: Path) -> subprocess.Popen[bytes]:
     script.write_text(f'include @{LINK}\nemulation CreateOmvsimLink "link"\nlink Serve "{own}"\n')
     command = [str(program), "--disable-xwt", "--plain", "--hide-log", "--console", "-e",
                f"include @{script}"]  # fmt: skip
-    if setpriv := shutil.which("setpriv"):  # a killed omvsim leaves no Renode behind
-        command = [setpriv, "--pdeathsig", "KILL", *command]
     with (own / "output").open("wb") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
@@ -315,13 +324,3 @@ def _last_words(own: Path) -> str:
         if lines:
             return f": {lines[-1][:200]}"
     return ""
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """No process of its group outlives it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-            return

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from ipaddress import IPv4Address, IPv4Network, ip_address
@@ -24,6 +26,8 @@ from omvsim.manners import VERSIONS, Manners, ms
 from omvsim.talks import Loss, Talk
 from omvsim.terminal import visible
 
+QUIET = 2.0  # host seconds without a word
+MOST = 200_000  # frames, of 6 kB each in memory
 #: what the project's image offers in a ClientHello: ssl.py has no way to choose others
 OFFERED = [
     0xC02C, 0xC030, 0xC024, 0xC028, 0xC00A, 0xC014, 0xC02B, 0xC02F, 0xC023, 0xC027, 0xC009,
@@ -290,14 +294,28 @@ class Importer:
             self.lost.append(f"the suites of the device, which {what}: the firmware decides")
 
 
+def _told(packets: Iterable[Any]) -> Iterator[Any]:
+    """The same, with a line on standard error now and then."""
+    spoke = time.monotonic()
+    for number, packet in enumerate(packets):
+        if time.monotonic() > spoke + QUIET:
+            spoke = time.monotonic()
+            print(f"omvsim: {number} frames are read", file=sys.stderr, flush=True)
+        if number == MOST:
+            raise UserError(f"more than {MOST} frames: cut the device's own out (tshark -r -Y -w)")
+        yield packet
+
+
 def read(capture: Path, camera: str | None) -> Importer:
     """What a capture becomes; UserError where it is none, or holds no camera."""
     try:
         content: Any = BytesIO(paths.read(capture))
         with PcapReader(content) as reader:
-            packets = list(reader)
+            packets = list(_told(reader))
     except OSError as error:
         raise UserError(f"{capture}: {error.strerror}: name a capture") from None
+    except UserError as error:
+        raise UserError(f"{capture}: {error}") from None
     except Exception as error:  # whatever scapy makes of a damaged file
         raise UserError(f"{capture}: no readable capture: {error}") from None
     try:

@@ -1,5 +1,6 @@
 """omvsim import, on a capture that the testbed has made and on one of OpenSSL over loopback."""
 
+import signal
 import ssl
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from random import Random
 from socket import create_connection, create_server
 
 import pytest
+from omvsim import importer
 from omvsim.chains import Chains
 from omvsim.cli import Interrupt
 from omvsim.errors import UserError
@@ -185,6 +187,22 @@ def test_frames_that_are_cut_short(tmp_path: Path) -> None:
     assert any("record them whole" in line for line in told)
 
 
+def test_a_signal_ends_it_at_once(
+    start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    capture = tmp_path / "long.pcap"
+    wrpcap(str(capture), [Ether() / IP(dst="10.0.0.1") / TCP(seq=n) for n in range(500)])
+    content = capture.read_bytes()
+    capture.write_bytes(content + content[24:] * 400)
+    process = start("import", capture)
+    assert process.stderr is not None
+    assert process.stderr.readline().endswith("frames are read\n")
+    process.send_signal(signal.SIGTERM)
+    told, left = process.communicate()
+    assert (process.returncode, told, left) == (130, "", "omvsim: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["long.pcap"]
+
+
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     sent = conversation(tmp_path)
     at = sent[1][1].index(b"\x30\x82")  # a SEQUENCE of X.690: the certificate
@@ -281,3 +299,11 @@ def test_a_root_that_was_not_sent_gets_a_key_of_its_kind(kind: str) -> None:
     assert chains.chain(len(sized).to_bytes(3, "big") + sized, "server") == "server"
     assert (chains.table["ca"]["key"], chains.table["server"]["key"]) == (kind, "P-256")
     assert lost == [f"server: the root CN=root, which was not sent: a new {kind} stands in"]
+
+
+def test_a_capture_of_too_many_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = tmp_path / "long.pcap"
+    wrpcap(str(capture), [Ether() / IP(dst="10.0.0.1") / TCP(seq=n) for n in range(4)])
+    monkeypatch.setattr(importer, "MOST", 3)
+    with pytest.raises(UserError, match=r"long.pcap: more than 3 frames: cut"):
+        importer.read(capture, None)

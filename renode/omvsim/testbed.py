@@ -127,6 +127,7 @@ class Testbed:
 
     __test__ = False  # not a test, whatever pytest makes of its name
     stride = STRIDE
+    _halted = False  # locked up: its time stands still
 
     def __init__(
         self,
@@ -225,7 +226,14 @@ class Testbed:
 
     @property
     def now(self) -> int:
-        """The network's virtual time; 0 was when its first camera was switched on."""
+        """The network's virtual time: what all cameras that run have reached; 0 was when the first
+        of them was switched on."""
+        running = [camera._own for camera in self._cameras if not camera._halted]
+        return min(running) if len(running) > 1 else self._own
+
+    @property
+    def _own(self) -> int:
+        """This camera's time, which may be a little ahead of the others'."""
         return self.engine.now + self._power_on
 
     @property
@@ -269,20 +277,36 @@ class Testbed:
         """Run to `until`, or to the next thing that happens between camera and network."""
         deadline = self.network.next_deadline()
         target = until if deadline is None else min(until, deadline)
-        if len(self._cameras) > 1:
-            target = min(target, self.now + self.network.lookahead)
         cameras = tuple(self._cameras)
-        stops = {camera: camera._execute(max(target, camera.now)) for camera in cameras}
+        early: dict[Testbed, Stop] = {}
+        running = [camera for camera in cameras if not camera._halted]
+        if len(running) > 1:  # the first that acts reaches the others no sooner
+            early = self._doze(running, target)
+            wake = min(camera.engine.wake + camera._power_on for camera in running)
+            target = min(target, wake + self.network.lookahead)
+        stops = {camera: camera._execute(max(target, camera._own)) for camera in cameras} | early
         sent = [(at, camera.port, f) for camera in cameras for at, f in camera._sent()]
         for at, port, frame in sorted(sent, key=lambda one: one[0]):
             self.network.receive(frame, at, port)
-        self.network.run(self.now)
+        self.network.run(max(camera._own for camera in running or cameras))
         for camera in cameras:
             camera._hear()
         for camera, stop in stops.items():
+            camera._halted = stop is Stop.LOCKUP
             if stop in (Stop.FAULT, Stop.LOCKUP) and camera._fault is None:
                 camera._report_fault(stop)
         return stops[self]
+
+    def _doze(self, cameras: list[Testbed], target: int) -> dict[Testbed, Stop]:
+        """Run cameras while they sleep; what one of them has come back for."""
+        engines = [(camera.engine, camera._power_on) for camera in cameras]
+        while told := self.engine.doze(engines, target, self.network.lookahead):
+            engine, stop = told
+            [camera] = [camera for camera in cameras if camera.engine is engine]
+            camera._read()
+            if stop is not Stop.CONSOLE:
+                return {camera: stop} if stop is not Stop.HOST else {}
+        return {}
 
     def _execute(self, target: int) -> Stop:
         """Run to `target`; a camera that is alone only to its next frame or byte."""
@@ -292,7 +316,7 @@ class Testbed:
             stop = self.engine.run(target - self._power_on)
             self._read()
             halts = stop in (Stop.FAULT, Stop.LOCKUP)
-            if halts or len(self._cameras) == 1 or self.now >= target:
+            if halts or len(self._cameras) == 1 or self._own >= target:
                 return stop
 
     def _read(self, rest: bool = False) -> None:
@@ -300,7 +324,7 @@ class Testbed:
         if printed := self.engine.console_read(rest):
             self.console += printed
             if self.evidence:
-                self.evidence.console(printed, self.now)
+                self.evidence.console(printed, self._own)
             self.printed(printed)
             self._attend()
 

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omvsim.engine.embedded import Embedded
 from omvsim.errors import UserError
 from omvsim.testbed import FirmwareFault, Testbed
 from scapy.utils import RawPcapNgReader
+
+import netsim
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -75,6 +78,27 @@ def captures_agree(folder: Path, cameras: int) -> None:
         ]  # fmt: skip
         assert ways and min(ways) == 2 * 5000
     assert len(macs) == cameras
+
+
+def test_sleeping_cameras_do_what_they_do_in_lock_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conservative look-ahead changes the steps, not the run: frames and console to the ns."""
+    steps: list[int] = []
+    step = netsim.Network.run
+    monkeypatch.setattr(
+        netsim.Network, "run", lambda network, now: steps.append(now) or step(network, now)
+    )
+    visit(tmp_path / "ahead", 2)
+    ahead = len(steps)
+    monkeypatch.setattr(Embedded, "doze", lambda *_: None)
+    monkeypatch.setattr(Embedded, "wake", property(lambda engine: engine.now))
+    visit(tmp_path / "locked", 2)
+    assert len(steps) - ahead > 20 * ahead
+    for name in ("camera", "c0", "c1"):
+        for file in ("net.pcapng", "console.log", "console.times"):
+            contents = [(tmp_path / run / name / file).read_bytes() for run in ("ahead", "locked")]
+            assert contents[0] == contents[1], f"{name}/{file}"
 
 
 def test_the_same_cameras_meet_in_the_same_way_again(tmp_path: Path) -> None:

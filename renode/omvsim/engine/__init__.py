@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -125,6 +126,20 @@ class Engine(Protocol):
     def run(self, until: int) -> Stop:
         """Execute until virtual time `until`, or earlier: a frame sent, a byte printed, a reset
         that the camera asked for (done already), a fault exception taken, lock-up."""
+        ...
+
+    @property
+    def wake(self) -> int:
+        """When it next acts by itself: now, unless it sleeps."""
+        ...
+
+    def doze(
+        self, others: Sequence[tuple[Engine, int]], until: int, lookahead: int
+    ) -> tuple[Engine, Stop] | None:
+        """Let cameras of one network run, each of which was switched on at its time, while all of
+        them sleep most of the time: to `until` (the network's time), to the first that does not,
+        or to what one of them has come back for. None of them reaches another one sooner than
+        `lookahead` after it has woken. An engine may do nothing here."""
         ...
 
     def console_write(self, data: bytes) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-from omvsim.engine import EXCEPTIONS, Fault, Stop, Unmodelled
-from omvsim.engine.unicorn import Core
+from omvsim.engine import EXCEPTIONS, Engine, Fault, Stop, Unmodelled
+from omvsim.engine.unicorn import Core, doze
 from omvsim.errors import UserError
 from omvsim.image import BOOT_ADDRESS, Image
 from omvsim.peripherals.base import COLD_RTC, BusError, Component, Memory
@@ -213,20 +213,44 @@ class Embedded:
         limit = self._machine.clock(until)
         host_end = time.monotonic_ns() + self.patience_ns if self.patience_ns else 0
         while True:
-            match self._core.run(limit, host_end):
-                case "limit" | "fault" | "lockup" | "host" as reason:
-                    self._told = self._told or reason == "lockup"  # where time stands still
-                    return REASONS[reason]
-                case "event":
-                    self._machine.run_events()
-                case "reset":
-                    self._reset("SFTRSTF")
-                    return Stop.RESET
-                case "stop" if self._machine.reset_reason is not None:
-                    self._reset(self._machine.reset_reason)
-                    return Stop.RESET
-                case "stop" if self._frames or self._told:
-                    return Stop.FRAME if self._frames else Stop.CONSOLE
+            if stop := self._stop(self._core.run(limit, host_end)):
+                return stop
+
+    def _stop(self, reason: str) -> Stop | None:
+        """Do what the core has come back for; why `run` is to come back, too."""
+        match reason:
+            case "limit" | "fault" | "lockup" | "host":
+                self._told = self._told or reason == "lockup"  # where time stands still
+                return REASONS[reason]
+            case "event":
+                self._machine.run_events()
+            case "reset":
+                self._reset("SFTRSTF")
+                return Stop.RESET
+            case "stop" if self._machine.reset_reason is not None:
+                self._reset(self._machine.reset_reason)
+                return Stop.RESET
+            case "stop" if self._frames or self._told:
+                return Stop.FRAME if self._frames else Stop.CONSOLE
+        return None
+
+    @property
+    def wake(self) -> int:
+        return self._core.wake * SECOND // self._machine.frequency
+
+    def doze(
+        self, others: Sequence[tuple[Engine, int]], until: int, lookahead: int
+    ) -> tuple[Engine, Stop] | None:
+        cameras = [(engine, on) for engine, on in others if isinstance(engine, Embedded)]
+        if len(cameras) < len(others):
+            return None
+        cores = [(engine._core, on, engine._machine.frequency) for engine, on in cameras]
+        host_end = time.monotonic_ns() + self.patience_ns if self.patience_ns else 0
+        while told := doze(cores, until, lookahead, host_end):
+            engine = cameras[told[0]][0]
+            if stop := engine._stop(told[1]):
+                return engine, stop
+        return None
 
     def console_write(self, data: bytes) -> None:
         self._uart.receive(data)

@@ -18,11 +18,12 @@ import subprocess
 import tempfile
 import time
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from omvsim import processes
-from omvsim.engine import Fault, Stop, Unmodelled
+from omvsim.engine import Engine, Fault, Stop, Unmodelled
 from omvsim.errors import UserError
 from omvsim.image import ROOT, Image
 from omvsim.peripherals.base import COLD_RTC
@@ -175,6 +176,15 @@ class Renode:
                     self.fault = _fault(int(at), data)
                     stop = Stop.FAULT
         return stop
+
+    @property
+    def wake(self) -> int:
+        return self.now
+
+    def doze(
+        self, others: Sequence[tuple[Engine, int]], until: int, lookahead: int
+    ) -> tuple[Engine, Stop] | None:
+        return None
 
     def console_write(self, data: bytes) -> None:
         if data:

@@ -421,6 +421,16 @@ static void sleep_on(Core *c)
     }
 }
 
+/* The core clock at which it next does something by itself: now, unless it sleeps. */
+uint64_t core_wake(Core *c)
+{
+    if (!c->sleeping || c->reset_request || c->lockup || c->fault_stop || c->stop ||
+        nvic_candidate(c, nvic_execution_priority(c, false)))
+        return c->now;
+    uint64_t tick = systick_due(c), next = tick < c->event ? tick : c->event;
+    return next < c->now ? c->now : next;
+}
+
 /* Run until something has to be told; NULL with a Python exception set. */
 const char *core_run(Core *c)
 {

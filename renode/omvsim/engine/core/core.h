@@ -118,6 +118,7 @@ typedef struct {
 /* core.c */
 uc_err core_open(Core *c);
 const char *core_run(Core *c);
+uint64_t core_wake(Core *c);
 Region *core_region(Core *c, uint32_t address, uint32_t size);
 uint32_t core_reg(Core *c, int id);
 void core_set_reg(Core *c, int id, uint32_t value);

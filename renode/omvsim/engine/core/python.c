@@ -256,6 +256,79 @@ static PyObject *py_registers(Core *c, PyObject *unused)
     return dict;
 }
 
+static PyTypeObject core_type;
+
+/* A core in a network: when it was switched on (ns), its clocks a second, and when it wakes. */
+typedef struct {
+    Core *core;
+    unsigned long long on, frequency;
+    uint64_t wakes;
+} Camera;
+
+static uint64_t nanoseconds(const Camera *a, uint64_t clock)
+{
+    return a->on + (uint64_t)((unsigned __int128)clock * 1000000000u / a->frequency);
+}
+
+static uint64_t clock_at(const Camera *a, uint64_t ns) /* the first one at or after it */
+{
+    if (ns <= a->on)
+        return 0;
+    return (uint64_t)(((unsigned __int128)(ns - a->on) * a->frequency + 999999999u) / 1000000000u);
+}
+
+/* Cameras of one network, of which none reaches another sooner than after `lookahead`: while all
+ * sleep, let the one that wakes first run so far, then the next, and so on to `until`. Ends before
+ * one runs that does not sleep, or with (its number, what run() told) where that is no limit. */
+static PyObject *doze(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *list;
+    unsigned long long until, lookahead, host_end;
+    if (!PyArg_ParseTuple(args, "O!KKK", &PyList_Type, &list, &until, &lookahead, &host_end))
+        return NULL;
+    Camera cameras[64];
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    if (count > 64)
+        return PyErr_Format(PyExc_ValueError, "more than 64 cameras");
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "O!KK", &core_type, &cameras[i].core,
+                              &cameras[i].on, &cameras[i].frequency))
+            return NULL;
+    for (Py_ssize_t i = 0; i < count; i++)
+        cameras[i].wakes = nanoseconds(&cameras[i], core_wake(cameras[i].core));
+    for (;;) {
+        Py_ssize_t first = 0;
+        for (Py_ssize_t i = 1; i < count; i++)
+            if (cameras[i].wakes < cameras[first].wakes)
+                first = i;
+        uint64_t start = count ? cameras[first].wakes : NEVER;
+        Core *c = cameras[first].core;
+        if (start >= until || !c->sleeping)
+            Py_RETURN_NONE;
+        c->limit = clock_at(&cameras[first], start + lookahead < until ? start + lookahead : until);
+        c->host_end = host_end;
+        const char *reason = core_run(c);
+        if (!reason)
+            return NULL;
+        if (strcmp(reason, "limit"))
+            return Py_BuildValue("ns", first, reason);
+        cameras[first].wakes = nanoseconds(&cameras[first], core_wake(c));
+    }
+}
+
+static PyMethodDef functions[] = {
+    {"doze", doze, METH_VARARGS,
+     "doze([(core, on, frequency), ...], until, lookahead, host_end) -> (number, reason) or None"},
+    {0},
+};
+
+static PyObject *get_wake(Core *c, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(core_wake(c));
+}
+
 static PyObject *get_fault(Core *c, void *unused)
 {
     (void)unused;
@@ -293,6 +366,7 @@ static int set_event(Core *c, PyObject *value, void *unused)
 
 static PyGetSetDef getset[] = {
     {"event", (getter)get_event, (setter)set_event, "core clock at which run() returns 'event'", NULL},
+    {"wake", (getter)get_wake, NULL, "core clock at which it next acts: now, unless it sleeps", NULL},
     {"fault", (getter)get_fault, NULL, "the last fault taken since reset, or None", NULL},
     {0},
 };
@@ -336,7 +410,8 @@ static PyTypeObject core_type = {
     .tp_getset = getset,
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_size = -1};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_size = -1,
+                                    .m_methods = functions};
 
 PyMODINIT_FUNC PyInit__core(void)
 {

@@ -1,0 +1,111 @@
+"""The pages in a browser: whatever a name holds, nothing runs and nothing is fetched."""
+
+import http.server
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from omvsim import report
+from omvsim.conformance import Conformance, Difference, Outcome, Statement, Versions, kinds
+from omvsim.engine import Fault, Unmodelled
+from omvsim.evidence import Result
+
+from netsim import Event
+
+Browse = Callable[[Path], str]
+
+
+@pytest.fixture
+def fetched() -> Iterator[tuple[str, list[str]]]:
+    """A server that notes what it is asked for: its address, and the list."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Browse:
+    """browse(page) opens it in Chromium; the document that has come of it."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not program:
+        pytest.skip("no Chromium: apt install chromium")
+
+    def dump(page: Path) -> str:
+        return subprocess.run(
+            [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+             f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=1000", "--dump-dom",
+             page.as_uri()],
+            capture_output=True, text=True, timeout=600, check=True,
+        ).stdout  # fmt: skip
+
+    return dump
+
+
+def hostile(address: str) -> str:
+    """A name that breaks out of texts and attributes, and fetches without a click."""
+    return (
+        f"'\"></code></pre></title></style><script>document.body.id='ran'</script>"
+        f"<img src={address}/img onerror=document.body.id='ran'><svg onload=document.body.id='ran'>"
+        f"<link rel=stylesheet href={address}/css><iframe src={address}/frame></iframe>"
+        f"<meta http-equiv=refresh content='0;url={address}/refresh'>{{{{ 7 * 7 }}}}"
+    )
+
+
+def pages(name: str) -> dict[str, str]:
+    """Both pages, with the name in every field that takes one."""
+    texts = {f.name: name for f in fields(Result) if f.type == "str"} | {"outcome": "fault"}
+    fault = Fault(name, 7, tuple(range(16)), 1, 0x8200, 0, 0, 0xD0000000)
+    numbers = {"seed": 1, "fault": fault, "unmodelled": [Unmodelled(1, True, 2, 3, 4)]}
+    result = Result(**texts | numbers, console_beyond=1)  # type: ignore[arg-type]
+    events = [Event(0, name, name, "TCP", name), Event(1, "camera", "*", "TLS", name)]
+    test = Outcome(name, name, name, [name], False, name, 1.0, name)
+    statements = [Statement(name, name, name, [name], False, "fails", name)]
+    run = Conformance(
+        name, name, Versions(name, name, name), [name], statements, [test], name,
+        [Difference("broken", name, [name], name)], {}, name,
+    )  # fmt: skip
+    table = report.environment.get_template("conformance.html")
+    return {
+        "report": report.render(result, events, 0, [(0, name.encode())]),
+        "table": table.render(run=run, kinds=kinds(run.differences)),
+    }
+
+
+@pytest.mark.parametrize("page", ["report", "table"])
+def test_hostile_names_in_every_field(
+    page: str, browse: Browse, fetched: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, asked = fetched
+    text = pages(hostile(address))[page]
+    (tmp_path / "page.html").write_text(text)
+    seen = browse(tmp_path / "page.html")
+    assert 'id="ran"' not in seen and asked == []
+    assert seen.count("<script") == seen.count("<img") == seen.count("<iframe") == 0
+    assert "{{ 7 * 7 }}" in seen
+
+    # where escaping fails, the page's policy holds; without it, the same runs and fetches
+    broken = text.replace("</body>", f"{hostile(address)}</body>")
+    assert broken != text
+    (tmp_path / "page.html").write_text(broken.replace("http-equiv=refresh", ""))
+    seen = browse(tmp_path / "page.html")
+    assert "<script" in seen and 'id="ran"' not in seen and asked == []
+    (tmp_path / "page.html").write_text(
+        broken.replace("Content-Security-Policy", "").replace("http-equiv=refresh", "")
+    )
+    assert 'id="ran"' in browse(tmp_path / "page.html")
+    assert {"/img", "/css"} <= set(asked)

@@ -22,6 +22,9 @@ from netsim.switch import LONGEST, SHORTEST, Cable, Switch
 CAMERA, GATEWAY = "camera", "gateway"
 
 
+MOST_DATA = 65507  # bytes of an echo request: a datagram of 65535 without its headers
+
+
 class Network:
     """A Port for the scenario's camera; `join` makes ports for more.
 
@@ -106,6 +109,8 @@ class Network:
         self, address: IPv4Address | str, now: int, host: str = GATEWAY, size: int = 32
     ) -> Ping:
         """Let `host` send an echo request; `reply_ns` of the result tells the answer."""
+        if not 0 <= size <= MOST_DATA:
+            raise UserError(f"a ping of {size} bytes: write 0 to {MOST_DATA}")
         return self.hosts[host].ping(IPv4Address(address), max(now, self._now), size)
 
     def extend(self, scenario: Scenario) -> None:

@@ -377,6 +377,9 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
         taken[place] = server.name
 
 
+LONGEST = 1 << 28  # bytes that a peer sends, which are kept in memory
+
+
 def _check_peer(
     scenario: Scenario, path: tuple[str, int], peer: Server | Client
 ) -> Iterator[Problem]:
@@ -393,6 +396,8 @@ def _check_peer(
         name = getattr(peer, key)
         if name is not None and name not in scenario.certificates:
             yield Problem((*path, key), _no_certificate(name))
+    if peer.size > LONGEST:
+        yield Problem((*path, "size"), f"is more than a peer holds, write up to {LONGEST}")
     if peer.misbehave:
         yield from _check_misbehaviour(scenario, path, peer)
     for name in peer.sni.values() if isinstance(peer, Server) else ():

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from omvsim import image as images
 from omvsim.engine import Stop
 from omvsim.errors import UserError
 from omvsim.evidence import Call, Result, chunks
+from omvsim.options import duration
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
     BOARD,
@@ -39,6 +41,7 @@ from omvsim.testbed import (
 from omvsim.verdict import Verdict, judge
 
 ANEW = "run it anew"
+QUIET = 10.0  # host seconds without a word
 TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
 
 
@@ -82,6 +85,10 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--force", action="store_true", help="let --shrink overwrite files that are there"
     )
+    command.add_argument(
+        "--host-limit", type=duration, default="10m", metavar="TIME",
+        help="host time that the repetition may take (default: 10m)",
+    )  # fmt: skip
     command.set_defaults(call=replay)
 
 
@@ -206,7 +213,7 @@ def replay(options: argparse.Namespace) -> int:
         out = options.out or temporary
         if out.resolve() == options.run.resolve():
             raise UserError(f"{out}: the first run's evidence lies there: choose another --out")
-        _repeat(run, out, options.interrupt.check)
+        _repeat(run, out, _limited(options.interrupt.check, options.host_limit))
         difference = first_difference(options.run, out)
         second = _told(out)
         printed = [_printed(folder) for folder in (options.run, out)]
@@ -224,6 +231,23 @@ def replay(options: argparse.Namespace) -> int:
             difference = f"{run.verdict}, now {verdict}"
     print(f"another run: {difference}")
     return 1
+
+
+def _limited(check: Callable[[], object], limit: int) -> Callable[[], object]:
+    """The same, and UserError after so many ns of host time; a line now and then until then."""
+    began = spoke = time.monotonic()
+
+    def waiting() -> None:
+        nonlocal spoke
+        check()
+        now = time.monotonic()
+        if now > began + limit / SECOND:
+            raise UserError("the host limit passed: a longer --host-limit allows more")
+        if now > spoke + QUIET:
+            spoke = now
+            print("omvsim: the run goes on", file=sys.stderr, flush=True)
+
+    return waiting
 
 
 def _told(folder: Path) -> Result:

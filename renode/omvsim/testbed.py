@@ -345,7 +345,8 @@ class Testbed:
     def _report_fault(self, stop: Stop) -> None:
         """Let the firmware say what it says about a fault, then raise FirmwareFault."""
         fault = self.engine.fault
-        text = f"{LOCKUP} {fault}" if stop is Stop.LOCKUP else str(fault)
+        told = str(fault) if fault else "no fault: the vector table lies in no memory"
+        text = f"{LOCKUP} {told}" if stop is Stop.LOCKUP else told
         self._fault = FirmwareFault(text, fault)
         end = self.now + LAST_WORDS
         while stop not in (Stop.LOCKUP, Stop.RESET) and self.now < end:

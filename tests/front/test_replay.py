@@ -244,6 +244,13 @@ def test_the_first_difference_is_told(omvsim: Run, passed: Path) -> None:
     assert "from byte 6 on" in done.stdout
 
 
+def test_a_repetition_without_end_ends(omvsim: Run, passed: Path) -> None:
+    (passed / "script.py").write_text("while True: pass\n")
+    result = json.loads((passed / "result.json").read_text())
+    (passed / "result.json").write_text(json.dumps(result | {"time_limit_ns": 10**18}))
+    refused(omvsim("replay", "--host-limit", "300ms", passed), "the host limit passed")
+
+
 def test_what_cannot_be_repeated_is_one_line(
     omvsim: Run, passed: Path, image: Path, tmp_path: Path
 ) -> None:

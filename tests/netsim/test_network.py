@@ -20,6 +20,7 @@ from station import ADDRESS, Collector, OpenNetwork, SslClient, Station, lease
 
 import netsim
 from netsim.application import Stream
+from netsim.errors import UserError
 from netsim.openssl_random import Randomness
 from netsim.rto import MS, SECOND
 
@@ -176,6 +177,9 @@ def test_unknown_addresses_are_unreachable(open_network: OpenNetwork) -> None:
 def test_ping_both_ways(open_network: OpenNetwork) -> None:
     network = open_network(netsim.scenario.default())
     station = Station(network)
+    for size in (-1, 65508, 10**400):
+        with pytest.raises(UserError, match="write 0 to 65507"):
+            network.ping(ADDRESS, 0, size=size)
     there = station.host.ping(IPv4Address("192.168.1.1"), 0)
     far = station.host.ping(WEB, 0, size=4000)  # fragments
     back = network.ping(ADDRESS, 0)

@@ -66,6 +66,10 @@ def test_an_empty_scenario_is_a_world() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            '[[server]]\nkind = "tcp"\nname = "a"\naddress = "10.0.0.1"\nsize = 4294967295',
+            "5: server.0.size: is more than a peer holds, write up to 268435456",
+        ),
         ("sed = 1", "1: sed: unknown key, did you mean seed?"),
         ("\n[camera]\nlnik = true", "3: camera.lnik: unknown key, did you mean link?"),
         ("[zebra]", "1: zebra: unknown key, use one of seed, time, camera"),

@@ -6,7 +6,7 @@ import heapq
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,13 +34,11 @@ Kind = TypeVar("Kind", bound=Component)
 TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
 
 
-@dataclass(order=True)
+@dataclass(slots=True)
 class Event:
     """A callback at a core clock; cancelled by `cancel`."""
 
-    clock: int
-    order: int
-    callback: Callable[[], object] | None = field(compare=False)
+    callback: Callable[[], object] | None
 
     def cancel(self) -> None:
         self.callback = None
@@ -56,7 +54,7 @@ class Machine:
         self.rtc_start = rtc_start.astimezone(UTC).replace(tzinfo=None)
         self.reset_reason: str | None = None
         self.messages: list[tuple[int, str]] = []
-        self._events: list[Event] = []
+        self._events: list[tuple[int, int, Event]] = []  # by clock, then by order
         self._order = 0
 
     @property
@@ -68,19 +66,19 @@ class Machine:
         return -(-nanoseconds * self.frequency // SECOND)
 
     def schedule(self, at: int, callback: Callable[[], object]) -> Event:
-        event = Event(max(self.clock(at), self.core.now), self._order, callback)
+        event = Event(callback)
+        heapq.heappush(self._events, (max(self.clock(at), self.core.now), self._order, event))
         self._order += 1
-        heapq.heappush(self._events, event)
-        self.core.event = self._events[0].clock
+        self.core.event = self._events[0][0]
         return event
 
     def run_events(self) -> None:
         """Call what is due; a cancelled event costs only its pop."""
-        while self._events and self._events[0].clock <= self.core.now:
-            callback = heapq.heappop(self._events).callback
+        while self._events and self._events[0][0] <= self.core.now:
+            callback = heapq.heappop(self._events)[2].callback
             if callback is not None:
                 callback()
-        self.core.event = self._events[0].clock if self._events else NEVER
+        self.core.event = self._events[0][0] if self._events else NEVER
 
     def read_memory(self, address: int, size: int) -> bytes:
         self._check_master(address)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
 
@@ -21,6 +22,7 @@ THRESHOLDS = (2, 4, 8, 12, 14, 16, 16, 16)  # by RXFTCFG, TXFTCFG: of 16 entries
 ORE, IDLE, RXNE, TC, TXE = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7
 RTOF, CMF, TEACK, REACK = 1 << 11, 1 << 17, 1 << 21, 1 << 22
 TXFE, RXFF, RXFT, TXFT = 1 << 23, 1 << 24, 1 << 26, 1 << 27
+MIRRORS = RXNE | TXE | TXFE | RXFF | RXFT | TXFT
 #: ICR bits and the ISR bits that they clear (TXFECF clears TXFE's interrupt only)
 CLEARABLE = 0xF | IDLE | TC | 1 << 8 | 1 << 9 | RTOF | 1 << 12 | 1 << 13 | CMF | 1 << 20
 #: CR1 interrupt enable bit and the flags that it lets through
@@ -28,6 +30,18 @@ CR1_ENABLES = {
     4: IDLE, 5: RXNE | ORE, 6: TC, 7: TXE, 8: 1, 14: CMF, 26: RTOF, 30: TXFE, 31: RXFF,
 }  # fmt: skip
 CR3_ENABLES = {0: 0b1110, 23: TXFT, 28: RXFT}
+
+
+@cache
+def _mirrors(depth: int, rxftcfg: int, txftcfg: int) -> tuple[list[int], list[int]]:
+    """ISR's flags by the number of characters in the receive and in the transmit FIFO."""
+    numbers = range(FIFO_DEPTH + 1)  # a FIFO that is switched off may hold some
+    rx = [RXNE if n else 0 for n in numbers]
+    tx = [TXE if n < depth else 0 for n in numbers]
+    for n in numbers if depth == FIFO_DEPTH else ():
+        rx[n] |= (RXFF if n == depth else 0) | (RXFT if n >= THRESHOLDS[rxftcfg] else 0)
+        tx[n] |= (0 if n else TXFE) | (TXFT if depth - n >= THRESHOLDS[txftcfg] else 0)
+    return rx, tx
 
 
 class Usart(Peripheral):
@@ -61,6 +75,7 @@ class Usart(Peripheral):
         self.transmitted: Callable[[int], object] | None = None
         self._wire: deque[int] = deque()  # characters that the other side sends
         self._events: dict[str, Handle] = {}
+        self._leaving = 0  # the character on the line
         self._clear()
 
     def _clear(self) -> None:
@@ -118,6 +133,7 @@ class Usart(Peripheral):
         cr1, cr3 = self.cr1.value, self.cr3.value
         self._configure_time()
         self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
+        self._rx_flags, self._tx_flags = _mirrors(self._depth, cr3 >> 25 & 7, cr3 >> 29)
         self._enabled = 0
         for n, flags in CR1_ENABLES.items():
             self._enabled |= flags if cr1 >> n & 1 else 0
@@ -137,22 +153,8 @@ class Usart(Peripheral):
 
     def _flags(self) -> None:
         """The flags that mirror the FIFOs, then the interrupt line."""
-        rx, tx, fifo = len(self._rx), len(self._tx), self._depth == FIFO_DEPTH
-        isr = self.isr.value & ~(RXNE | TXE | TXFE | RXFF | RXFT | TXFT)
-        if rx:
-            isr |= RXNE
-        if tx < self._depth:
-            isr |= TXE
-        if fifo:
-            cr3 = self.cr3.value
-            if not tx:
-                isr |= TXFE
-            if rx == self._depth:
-                isr |= RXFF
-            if rx >= THRESHOLDS[cr3 >> 25 & 7]:
-                isr |= RXFT
-            if self._depth - tx >= THRESHOLDS[cr3 >> 29]:
-                isr |= TXFT
+        isr = self.isr.value & ~MIRRORS
+        isr |= self._rx_flags[len(self._rx)] | self._tx_flags[len(self._tx)]
         self.isr.value = isr
         self.IRQ.set(isr & self._enabled)
 
@@ -182,11 +184,12 @@ class Usart(Peripheral):
 
     def _send(self) -> None:
         if self._sending and self._tx and "tx" not in self._events:
-            character = self._tx.popleft()
-            self._at("tx", self.character_ns, lambda: self._sent(character))
+            self._leaving = self._tx.popleft()
+            self._at("tx", self.character_ns, self._sent)
 
-    def _sent(self, character: int) -> None:
+    def _sent(self) -> None:
         del self._events["tx"]
+        character = self._leaving
         self._send()
         if "tx" not in self._events and not self._tx:
             self.isr.value |= TC

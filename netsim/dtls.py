@@ -166,6 +166,8 @@ class DtlsSession:
             self.receive(data)
             return
         self._ssl.set_accept_state()
+        if not data:  # which OpenSSL takes for the end of its input
+            return
         self._ssl.bio_write(data)
         try:
             self._ssl.DTLSv1_listen()
@@ -189,6 +191,8 @@ class DtlsSession:
         if self.over or self._record is None:
             return
         self._record.opened_ns = self._record.opened_ns or self.now
+        if not data:  # which OpenSSL takes for the end of its input
+            return
         self._ssl.bio_write(data)
         self._work()
 

@@ -8,6 +8,7 @@ what each does instead. The camera's certificate is recorded, not judged.
 import hashlib
 import hmac
 import random
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from scapy.packet import Raw
 
 from netsim.application import Address, Application
 from netsim.certificates import Certificate
+from netsim.dissect import dissect
 from netsim.host import Host
 from netsim.keys import derive_key
 from netsim.peers import Peer
@@ -56,6 +58,8 @@ _EXTENSIONS = bytes.fromhex("000a00040002" + "0017" + "000b00020100" + "000d0004
 _SECURE = bytes.fromhex("0005ff01000100")  # RFC 5746: no renegotiation goes on
 _FIRST_TIMEOUT, _LAST_TIMEOUT = SECOND, 60 * SECOND  # RFC 6347 section 4.2.4.1
 _MOST_SESSIONS = 256
+#: what handlers raise on a message that is damaged, or that comes before those it builds on
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error)
 _LARGEST_MESSAGE = 1 << 16
 _CLOSE_NOTIFY, _FATAL = b"\x01\x00", 2
 prf: Any = PRF(hash_name="SHA256", tls_version=0x0303)  # type: ignore[no-untyped-call]
@@ -514,7 +518,9 @@ class Session:
     def _take(self, kind: int, payload: bytes, epoch: int) -> None:
         if kind == HANDSHAKE:
             while len(payload) >= 12:
-                fragment = DTLSHandshake(payload)
+                fragment = dissect(DTLSHandshake, payload)
+                if not isinstance(fragment, DTLSHandshake):
+                    return
                 payload = payload[12 + fragment.fragment_length :]
                 self._fragment(fragment)
         elif kind == ALERT and len(payload) == 2:
@@ -563,8 +569,11 @@ class Session:
         before = self._transcript
         if message.msgtype != HELLO_VERIFY_REQUEST:
             self._transcript += message.whole
-        if handler:
-            handler(message.body, before)
+        try:
+            if handler:
+                handler(message.body, before)
+        except DAMAGE:
+            self.end(f"message {message.msgtype} is damaged or out of turn")
 
     # The client -------------------------------------------------------------------------
 
@@ -753,9 +762,13 @@ def _hellos(datagram: bytes) -> Iterator[tuple[DTLSClientHello, Message, int]]:
     """ClientHellos in one piece."""
     for record in records(datagram):
         for part in record.msg if record.type == HANDSHAKE and record.epoch == 0 else ():
+            if not isinstance(part, DTLSHandshake):
+                continue
             if part.msgtype == CLIENT_HELLO and part.length == len(part.data) >= 38:
                 message = Message(HANDSHAKE, part.data, CLIENT_HELLO, part.message_seq)
-                yield DTLSClientHello(part.data), message, record.sequence_number
+                hello = dissect(DTLSClientHello, part.data)
+                if isinstance(hello, DTLSClientHello):
+                    yield hello, message, record.sequence_number
 
 
 def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:

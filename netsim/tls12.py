@@ -424,6 +424,14 @@ class CbcKeys:
         return data
 
 
+#: what must have come before a message is understood (RFC 5246 section 7.3)
+NEEDED = {
+    SERVER_KEY_EXCHANGE: {SERVER_HELLO},
+    SERVER_HELLO_DONE: {SERVER_KEY_EXCHANGE},
+    CLIENT_KEY_EXCHANGE: {CLIENT_HELLO},
+}
+
+
 class Session(Application):
     """The application of a TCP stream, and the stream of the application behind it."""
 
@@ -452,6 +460,7 @@ class Session(Application):
         self._keys: tuple[Keys, Keys] | tuple[CbcKeys, CbcKeys] | None = None
         self._writes = self._reads = False  # ... with the keys
         self._ready = self._over = self._requested = False
+        self._handled: set[int] = set()
         self._handlers: dict[int, Callable[[bytes, bytes], None]] = {
             CLIENT_HELLO: self._on_client_hello,
             SERVER_HELLO: self._on_server_hello,
@@ -612,10 +621,22 @@ class Session(Application):
             for message in self._whole():
                 before = self._transcript
                 self._transcript += message
-                if handler := self._handlers.get(message[0]):
-                    handler(message, before)
+                if self._over:
+                    return
+                self._handle(message, before)
         elif kind == APPLICATION_DATA and self._ready:
             self.application.received(self, body)
+
+    def _handle(self, message: bytes, before: bytes) -> None:
+        kind = message[0]
+        if not NEEDED.get(kind, set()) <= self._handled or (kind == FINISHED and not self._keys):
+            self._fail(f"message {kind} out of turn")
+        elif handler := self._handlers.get(kind):
+            try:
+                handler(message, before)
+            except (IndexError, ValueError):
+                self._fail(f"message {kind} is damaged")
+            self._handled.add(kind)
 
     def _whole(self) -> Iterator[bytes]:
         while len(self._messages) >= 4:

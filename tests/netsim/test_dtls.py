@@ -266,3 +266,19 @@ def test_a_server_that_ignores_the_first() -> None:
         station.network.receive(hello, station.now)
         station.run(SECOND)
     assert client.got == b"ping"
+
+
+def test_an_empty_datagram_is_none() -> None:
+    """OpenSSL takes no bytes for the end of its input."""
+    world = netsim.scenario.loads(WORLD + SERVER)
+    with netsim.build(world) as network:
+        station = Station(network)
+        client = PlainDtls(client_context(Authority(world)), b"ping")
+        client.ssl.set_connect_state()
+        station.host.udp(6000, client)
+        client.pump(station.host, ECHO, 5684, 6000)
+        station.run(SECOND)
+        station.host.now = station.now
+        station.host.send_udp((ECHO, 5684), 6000, b"")
+        station.run(SECOND)
+    assert client.got == b"ping"

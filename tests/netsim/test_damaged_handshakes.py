@@ -1,0 +1,12 @@
+"""Handshakes damaged at random, and what they have broken; ci/soak load sends 80,000."""
+
+from collections.abc import Callable, Iterator
+
+import load
+import pytest
+
+
+@pytest.mark.parametrize("measure", [load.records, load.datagrams])
+def test_damaged_handshakes_end(measure: Callable[[int], Iterator[load.Row]]) -> None:
+    rows = list(measure(60))
+    assert [good for _, _, _, good in rows] == [True, True]

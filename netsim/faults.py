@@ -308,9 +308,11 @@ class Faults:
 
     def next_deadline(self, now: int) -> int | None:
         """When something is due after `now`: a frame, a lie, or the cable's end."""
+        line = earliest(*[line.next_deadline() for line in self.lines.values()])
+        if not (self._links or self._poisons):  # as nearly always, and asked at each step
+            return line
         edges = (e for s in self._links for e in (s.from_ns, s.until_ns) if e and e > now)
-        lines = (line.next_deadline() for line in self.lines.values())
-        return earliest(*edges, *lines, *(p.next_deadline() for p in self._poisons))
+        return earliest(*edges, line, *(p.next_deadline() for p in self._poisons))
 
 
 def _directions(direction: str) -> tuple[str, ...]:

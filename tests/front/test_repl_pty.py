@@ -98,3 +98,14 @@ def test_interrupted(
     assert "Traceback" not in stderr
     assert not link.is_symlink()
     no_process_left(process)
+
+
+def test_the_link_goes_also_after_a_kill(served: tuple["subprocess.Popen[str]", Path]) -> None:
+    process, link = served
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        if not link.is_symlink():
+            break
+        time.sleep(0.05)
+    assert not link.is_symlink()

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from netsim import paths
 from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
@@ -322,11 +323,11 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         "--out", type=Path, metavar="DIR", help="evidence folder (default: runs/TIME-SCRIPT)"
     )
     command.add_argument(
-        "--console-limit", type=size, default="16MB", metavar="SIZE",
+        "--console-limit", type=size(paths.MOST), default="16MB", metavar="SIZE",
         help="of console.log (default: 16MB); what is printed beyond it is counted",
     )  # fmt: skip
     command.add_argument(
-        "--capture-limit", type=size, default="256MB", metavar="SIZE",
+        "--capture-limit", type=size(1 << 40), default="256MB", metavar="SIZE",
         help="of net.pcapng (default: 256MB); frames beyond it are counted",
     )  # fmt: skip
     command.set_defaults(call=run)

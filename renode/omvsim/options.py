@@ -24,12 +24,18 @@ def duration(text: str) -> int:
     return nanoseconds
 
 
-def size(text: str) -> int:
-    """Bytes from 500kB, 16MB, 1GB."""
-    found = re.fullmatch("([0-9]{1,4})(kB|MB|GB)", text)
-    if not found or not int(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 500kB, 16MB or 1GB")
-    return int(found[1]) << SHIFTS[found[2]]
+def size(most: int) -> Callable[[str], int]:
+    """Reads bytes from 500kB, 16MB, 1GB."""
+
+    def read(text: str) -> int:
+        found = re.fullmatch("([0-9]{1,4})(kB|MB|GB)", text)
+        given = int(found[1]) << SHIFTS[found[2]] if found else 0
+        if not 0 < given <= most:
+            told = f"{text!r} is no size: write 500kB, 16MB or 1GB, up to {most >> 20}MB"
+            raise argparse.ArgumentTypeError(told)
+        return given
+
+    return read
 
 
 def whole(most: int, what: str) -> Callable[[str], int]:

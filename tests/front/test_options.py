@@ -23,7 +23,7 @@ def test_duration(text: str, nanoseconds: int) -> None:
     ("read", "texts"),
     [
         (duration, ["", "1", "0s", "-1s", "1e3s", "²s", "٣s", "525601m", f"{LONG}s"]),
-        (size, ["", "1", "0MB", "1mb", "1 MB", "-1MB", "10000MB", "1.5MB"]),
+        (size(16 << 30), ["", "1", "0MB", "1mb", "1 MB", "-1MB", "10000MB", "1.5MB", "17GB"]),
         (whole(9, "number"), ["", "0", "10", "-1", "1.0", "²", "٣", LONG, "9" * 5000]),
         (bridge.forward, ["80", "80:0", "65536:80", f"{LONG}:80", "٣:80", "a..b:80:80", "::1:8:8"]),
         (bridge.reach, ["x", "=h:1", "x=h:0", f"x=h:{LONG}", "x=h:٣", "a..b=h:1", "x=a..b:1",
@@ -38,7 +38,7 @@ def test_refused(read: Callable[[str], object], texts: list[str]) -> None:
 
 
 def test_size() -> None:
-    assert [size("1kB"), size("16MB"), size("2GB")] == [1 << 10, 16 << 20, 2 << 30]
+    assert [size(2 << 30)(text) for text in ("1kB", "16MB", "2GB")] == [1 << 10, 16 << 20, 2 << 30]
 
 
 def test_names() -> None:

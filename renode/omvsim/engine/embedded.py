@@ -27,6 +27,7 @@ from omvsim.repl import Board
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1
+MOST_TOGETHER = 64  # cameras that the core takes at once
 PLACES = 1000  # unmodelled ones that are listed
 REASONS = {"limit": Stop.DEADLINE, "host": Stop.HOST, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
 Kind = TypeVar("Kind", bound=Component)
@@ -240,7 +241,7 @@ class Embedded:
         self, others: Sequence[tuple[Engine, int]], until: int, lookahead: int
     ) -> tuple[Engine, Stop] | None:
         cameras = [(engine, on) for engine, on in others if isinstance(engine, Embedded)]
-        if len(cameras) < len(others):
+        if len(cameras) < len(others) or len(cameras) > MOST_TOGETHER:
             return None
         cores = [(engine._core, on, engine._machine.frequency) for engine, on in cameras]
         host_end = time.monotonic_ns() + self.patience_ns if self.patience_ns else 0

@@ -67,7 +67,7 @@ def find() -> Path:
 
 def version_of(program: Path) -> str:
     """What the program says of its version; UserError if it is no Renode."""
-    with processes.folder() as own, (own / "said").open("w+") as said:
+    with processes.folder() as own, (own / "said").open("w+", errors="replace") as said:
         try:
             process = subprocess.Popen(
                 [program, "--version"], stdin=subprocess.DEVNULL, stdout=said,

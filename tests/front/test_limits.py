@@ -87,3 +87,14 @@ def test_places_beyond_the_list_are_counted(image: Path) -> None:
         assert len(testbed.engine.unmodelled) == 1000
         assert testbed.engine.unmodelled[0].count == 2
         assert testbed.engine.unmodelled_beyond == 500
+
+
+def test_a_lock_up_without_a_fault(omvsim: Run, tmp_path: Path, image: Path) -> None:
+    """VTOR leads nowhere: the next interrupt has no handler, and nothing to tell of it."""
+    script = tmp_path / "s.py"
+    script.write_text("import machine\nmachine.mem32[0xE000ED08] = 0x90000000\nwhile True: pass\n")
+    done = omvsim("run", "--out", tmp_path / "out", script)
+    told = (
+        "omvsim: the firmware faulted: lock-up after no fault: the vector table lies in no memory"
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, told)

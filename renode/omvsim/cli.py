@@ -40,12 +40,12 @@ QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
   0    the script ran to its end, or to sys.exit()
-  1    it raised an exception (the camera's traceback is on standard error), or called
+  1    it raised an exception (its traceback is on standard error), or called
        sys.exit() with a status that is not 0
   2    usage or bad input
   3    the firmware took a fault, locked up, or speaks no raw REPL
   4    a time limit passed
-  130  interrupted by Ctrl-C
+  130  interrupted by Ctrl-C, or nobody reads its output any more
 """
 
 

@@ -73,7 +73,6 @@ def test_where_standard_output_leads(
     ("redirection", "code", "stderr"),
     [
         (">/dev/full", 2, "omvsim: standard output: No space left on device\n"),
-        (">&-", 0, ""),
         ("2>/dev/full >/dev/null", 0, ""),
     ],
 )
@@ -87,8 +86,6 @@ def test_the_work_is_done_all_the_same(
 
 def test_output_in_ascii(tmp_path: Path) -> None:
     name = tmp_path / "\u20ac.pem"
-    done = omvsim("", "certs", "--to-der", name)
-    assert done.stderr == f"omvsim: {name}: No such file or directory: name a PEM file\n"
     done = subprocess.run(
         [sys.executable, "-m", "omvsim", "certs", "--to-der", name], cwd=ROOT,
         env={"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True,

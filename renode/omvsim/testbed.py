@@ -228,8 +228,9 @@ class Testbed:
     def now(self) -> int:
         """The network's virtual time: what all cameras that run have reached; 0 was when the first
         of them was switched on."""
-        running = [camera._own for camera in self._cameras if not camera._halted]
-        return min(running) if len(running) > 1 else self._own
+        if len(self._cameras) < 2:
+            return self._own
+        return min((c._own for c in self._cameras if not c._halted), default=self._own)
 
     @property
     def _own(self) -> int:

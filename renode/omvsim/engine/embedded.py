@@ -179,7 +179,7 @@ class Embedded:
 
     @property
     def now(self) -> int:
-        return self._machine.now
+        return self._core.now * SECOND // self._machine.frequency
 
     @property
     def instructions(self) -> int:

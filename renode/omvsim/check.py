@@ -36,6 +36,7 @@ from omvsim.worker import slug
 
 SUITES = ROOT / "robot"
 HOSTILE = "hostile"  # a folder of suites that run when they are asked for
+WRITTEN = ("conformance.json", "conformance.html", "junit.xml", "log.html", "workers.log")
 CPU_LIMIT = 300.0  # seconds of a core for one test
 STALLED = 300.0  # host seconds in which a test uses no core at all
 SLOW = 10.0  # host seconds without news before the running tests are named
@@ -134,8 +135,8 @@ def check(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-check"
     try:
         (out / "robot").mkdir(parents=True, exist_ok=True)
-        for stale in (out / "robot").glob("*.xml"):
-            stale.unlink()
+        for stale in [*(out / "robot").glob("*.xml"), *(out / name for name in WRITTEN)]:
+            stale.unlink(missing_ok=True)  # of an earlier run, or a link
     except OSError as error:
         raise UserError(f"{out}: {error.strerror}: choose another --out") from None
     began = time.monotonic()

@@ -242,6 +242,7 @@ def _record(folder: Path, outcomes: list[Outcome]) -> None:
         "summary": _summary(outcomes),
         "examples": [asdict(o) for o in outcomes],
     }
+    (folder / "docs.json").unlink(missing_ok=True)  # of an earlier run, or a link
     (folder / "docs.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -150,10 +150,11 @@ class Evidence:
         self._result, self._room = result, result.console_limit
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for name in ("console.log", "console.times", "calls.jsonl", "script.py", "net.pcapng"):
+                (folder / name).unlink(missing_ok=True)  # of an earlier run, or a link
             self._console = (folder / "console.log").open("wb")
             self._times = (folder / "console.times").open("w")
             self._calls = (folder / "calls.jsonl").open("w")
-            (folder / "script.py").unlink(missing_ok=True)  # of an earlier run
         except OSError as error:
             raise self._unwritable(error) from None
         self.keys = [name for name, content in (files or {}).items() if is_private(name, content)]
@@ -214,12 +215,14 @@ class Evidence:
 
     def keep(self, name: str, content: bytes) -> str:
         """A file that the run's repetition needs; its name in the folder."""
-        path = self.folder / name
         try:
+            path = paths.below(self.folder.resolve(), name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # never through a link
             path.touch(0o600 if is_private(name, content) else 0o666)
             path.write_bytes(content)
+        except ValueError as error:  # through a folder that is a link
+            raise UserError(f"{self.folder}: {error}: choose another --out") from None
         except OSError as error:
             raise self._unwritable(error) from None
         return name
@@ -247,6 +250,7 @@ class Evidence:
         """A reader sees the old file or the new one, never half of either."""
         partial = self.folder / f"{name}.partial"
         try:
+            partial.unlink(missing_ok=True)
             partial.write_text(text, encoding="utf-8", errors="backslashreplace")
             partial.replace(self.folder / name)
         except OSError as error:

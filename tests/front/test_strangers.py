@@ -107,6 +107,27 @@ def test_certify_of_the_calls_leads_nowhere_else(omvsim: Run, evidence: Path) ->
     refused(omvsim("replay", evidence), "calls.jsonl", "../w.toml leads out of its folder")
 
 
+def test_a_run_writes_through_no_link(omvsim: Run, tmp_path: Path, image: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("mine\n")
+    (tmp_path / "elsewhere").mkdir()
+    out.mkdir()
+    for name in ("console.log", "console.times", "calls.jsonl", "script.py", "net.pcapng",
+                 "result.json", "result.json.partial", "report.html", "scenario.toml"):  # fmt: skip
+        (out / name).symlink_to(victim)
+    (tmp_path / "s.py").write_text("print(1)\n")
+    done = omvsim("run", "--out", out, tmp_path / "s.py")
+    assert done.returncode == 0, done.stderr
+    assert victim.read_text() == "mine\n"
+    assert not [path for path in out.iterdir() if path.is_symlink()]
+    (tmp_path / "note.txt").write_text("x")
+    (tmp_path / "w.toml").write_text('[camera.files]\na = { path = "note.txt" }\n')
+    (out / "files").symlink_to(tmp_path / "elsewhere")
+    done = omvsim("run", "--scenario", tmp_path / "w.toml", "--out", out, tmp_path / "s.py")
+    refused(done, "files/0-note.txt leads out of its folder", "choose another --out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_shrink_writes_over_nothing(omvsim: Run, evidence: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine\n")

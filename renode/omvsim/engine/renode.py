@@ -211,6 +211,7 @@ class Renode:
     def close(self) -> None:
         """End Renode and what it has left in its folder."""
         if self.log.exists() and self.evidence:
+            (self.evidence / "renode.log").unlink(missing_ok=True)  # never through a link
             shutil.copyfile(self.log, self.evidence / "renode.log")
         for end in (self._commands, self._answers):
             if end >= 0:

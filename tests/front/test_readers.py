@@ -240,3 +240,18 @@ def test_what_ended_in_a_traceback(
     with pytest.raises(UserError) as caught:
         READERS[reader].read(tmp_path / name, tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / name}{told}")
+
+
+def test_images_and_certificates_that_ended_in_a_traceback(tmp_path: Path) -> None:
+    content = elf(tmp_path)["image.elf"]
+    path = tmp_path / "image.elf"
+    path.write_bytes(content[:44] + struct.pack("<H", 300) + content[46:])  # e_phnum
+    with pytest.raises(UserError, match="300 program headers"):
+        images.load(path)
+    table = int.from_bytes(content[32:36], "little") + 40  # e_shoff, the section .symtab
+    path.write_bytes(content[: table + 36] + bytes(4) + content[table + 40 :])  # sh_entsize
+    assert function_at(path, 0x08000008) == ""
+    der = certificates(tmp_path)["0.der"]
+    (tmp_path / "0.der").write_bytes(der[:12] + bytes([der[12] ^ 1]) + der[13:])  # version 4
+    with pytest.raises(UserError, match=r"certificates.x: 3 is not a valid X509 version"):
+        read_certificate(tmp_path / "0.der", tmp_path)

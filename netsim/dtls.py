@@ -166,9 +166,7 @@ class DtlsSession:
             self.receive(data)
             return
         self._ssl.set_accept_state()
-        if not data:  # which OpenSSL takes for the end of its input
-            return
-        self._ssl.bio_write(data)
+        self._feed(data)
         try:
             self._ssl.DTLSv1_listen()
         except SSL.Error:
@@ -191,10 +189,12 @@ class DtlsSession:
         if self.over or self._record is None:
             return
         self._record.opened_ns = self._record.opened_ns or self.now
-        if not data:  # which OpenSSL takes for the end of its input
-            return
-        self._ssl.bio_write(data)
+        self._feed(data)
         self._work()
+
+    def _feed(self, data: bytes) -> None:
+        if data:  # no bytes are the end of its input to OpenSSL
+            self._ssl.bio_write(data)
 
     @property
     def now(self) -> int:

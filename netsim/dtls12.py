@@ -59,7 +59,7 @@ _SECURE = bytes.fromhex("0005ff01000100")  # RFC 5746: no renegotiation goes on
 _FIRST_TIMEOUT, _LAST_TIMEOUT = SECOND, 60 * SECOND  # RFC 6347 section 4.2.4.1
 _MOST_SESSIONS = 256
 #: what handlers raise on a message that is damaged, or that comes before those it builds on
-DAMAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error)
+DAMAGE = (LookupError, ValueError, struct.error)
 _LARGEST_MESSAGE = 1 << 16
 _CLOSE_NOTIFY, _FATAL = b"\x01\x00", 2
 prf: Any = PRF(hash_name="SHA256", tls_version=0x0303)  # type: ignore[no-untyped-call]

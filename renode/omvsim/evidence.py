@@ -148,15 +148,13 @@ class Evidence:
         """`files` are those that the scenario, a text in TOML, refers to."""
         self.folder = folder
         self._result, self._room = result, result.console_limit
-        try:
+        with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("console.log", "console.times", "calls.jsonl", "script.py", "net.pcapng"):
                 (folder / name).unlink(missing_ok=True)  # of an earlier run, or a link
             self._console = (folder / "console.log").open("wb")
             self._times = (folder / "console.times").open("w")
             self._calls = (folder / "calls.jsonl").open("w")
-        except OSError as error:
-            raise self._unwritable(error) from None
         self.keys = [name for name, content in (files or {}).items() if is_private(name, content)]
         for name, content in (files or {}).items():
             self.keep(name, content)
@@ -217,14 +215,13 @@ class Evidence:
         """A file that the run's repetition needs; its name in the folder."""
         try:
             path = paths.below(self.folder.resolve(), name)
+        except ValueError as error:  # through a folder that is a link
+            raise UserError(f"{self.folder}: {error}: choose another --out") from None
+        with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # never through a link
             path.touch(0o600 if is_private(name, content) else 0o666)
             path.write_bytes(content)
-        except ValueError as error:  # through a folder that is a link
-            raise UserError(f"{self.folder}: {error}: choose another --out") from None
-        except OSError as error:
-            raise self._unwritable(error) from None
         return name
 
     def _end(self, result: Result, failed: UserError) -> NoReturn:
@@ -250,23 +247,20 @@ class Evidence:
         """A reader sees the old file or the new one, never half of either."""
         partial = self.folder / f"{name}.partial"
         try:
-            partial.unlink(missing_ok=True)
-            partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-            partial.replace(self.folder / name)
-        except OSError as error:
+            with self._writing():
+                partial.unlink(missing_ok=True)
+                partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+                partial.replace(self.folder / name)
+        finally:
             with suppress(OSError):
                 partial.unlink()
-            raise self._unwritable(error) from None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"{self.folder}: {error.strerror}: choose another --out")
+            raise UserError(f"{self.folder}: {error.strerror}: choose another --out") from None
 
 
 def _json(result: Result) -> str:

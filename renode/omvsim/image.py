@@ -24,8 +24,6 @@ UNIQUE_ID = 0x1FF1E800
 PROGRAM = 32  # bytes that the flash programs at once; MicroPython's caches are four of them
 BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, of a file system
 DISK_VERSION = 0x00020000  # what every littlefs 2 reads
-
-
 HEADERS = 256  # program headers of an image, and many more
 #: what pyelftools raises on a damaged file
 DAMAGE = (ELFError, LookupError, ValueError, struct.error)

@@ -18,11 +18,18 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
-class Visible:
-    """A stream that shows the controls of what is written to it."""
+class Around:
+    """A stream around another, which does all that this one does not."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Visible(Around):
+    """A stream that shows the controls of what is written to it."""
 
     def write(self, text: str) -> int:
         with told():
@@ -33,15 +40,9 @@ class Visible:
         with told():
             self._stream.flush()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
-
-class Lenient:
+class Lenient(Around):
     """Standard error: where it cannot be written to, nobody can be told, and the work goes on."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
 
     def write(self, text: str) -> int:
         with suppress(OSError):
@@ -52,9 +53,6 @@ class Lenient:
     def flush(self) -> None:
         with suppress(OSError):
             self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from OpenSSL import SSL
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from station import Collector, Mailbox, SslClient, Station
-from test_dtls import PlainDtls, client_context
+from test_dtls import called_by, client_context
 
 import netsim
 from netsim import scenario as scenarios
@@ -311,10 +311,7 @@ def _throw(station: Station, context: SSL.Context, count: int) -> bool:
         send(target, own, payload, mac)
 
     def visit(port: int) -> bool:
-        client = PlainDtls(context, b"ping")
-        client.ssl.set_connect_state()
-        host.udp(port, client)
-        client.pump(host, SERVER, 5684, port)
+        client = called_by(station, context, port)
         station.run(5 * SECOND)
         return client.got == b"ping"
 

@@ -92,13 +92,19 @@ def client_context(made: Authority) -> SSL.Context:
     return context
 
 
+def called_by(station: Station, context: SSL.Context, port: int = 6000) -> PlainDtls:
+    """A client of pyOpenSSL at the station, which has said hello to ECHO."""
+    client = PlainDtls(context, b"ping")
+    client.ssl.set_connect_state()
+    station.host.udp(port, client)
+    client.pump(station.host, ECHO, 5684, port)
+    return client
+
+
 def visit(world: netsim.Scenario, capture: Path | None = None) -> tuple[PlainDtls, netsim.Network]:
     with netsim.build(world, capture) as network:
         station = Station(network)
-        client = PlainDtls(client_context(Authority(world)), b"ping")
-        client.ssl.set_connect_state()
-        station.host.udp(6000, client)
-        client.pump(station.host, ECHO, 5684, 6000)
+        client = called_by(station, client_context(Authority(world)))
         station.run(5 * SECOND)
     return client, network
 
@@ -256,10 +262,7 @@ def test_a_server_that_ignores_the_first() -> None:
     world = netsim.scenario.loads(WORLD + SERVER + "ignore = 1\n")
     with netsim.build(world) as network:
         station = Station(network)
-        client = PlainDtls(client_context(Authority(world)), b"ping")
-        client.ssl.set_connect_state()
-        station.host.udp(6000, client)
-        client.pump(station.host, ECHO, 5684, 6000)
+        client = called_by(station, client_context(Authority(world)))
         station.run(SECOND)
         assert network.peers == [] and not client.ready
         hello = next(frame for _, frame in station.log if b"\x16\xfe\xff" in frame)
@@ -273,10 +276,7 @@ def test_an_empty_datagram_is_none() -> None:
     world = netsim.scenario.loads(WORLD + SERVER)
     with netsim.build(world) as network:
         station = Station(network)
-        client = PlainDtls(client_context(Authority(world)), b"ping")
-        client.ssl.set_connect_state()
-        station.host.udp(6000, client)
-        client.pump(station.host, ECHO, 5684, 6000)
+        client = called_by(station, client_context(Authority(world)))
         station.run(SECOND)
         station.host.now = station.now
         station.host.send_udp((ECHO, 5684), 6000, b"")

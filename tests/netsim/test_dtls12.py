@@ -11,7 +11,7 @@ from OpenSSL.crypto import X509
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 from station import Station, lease
-from test_dtls import ECHO, PlainDtls
+from test_dtls import ECHO, PlainDtls, called_by, client_context
 
 import netsim
 from netsim import misbehaviours
@@ -47,18 +47,10 @@ def openssl_client(name: str, seconds: int = 40) -> tuple[PlainDtls, netsim.Netw
         "server", kind="dtls", name="echo.local", address="192.168.1.9", certificate="echo",
         greeting="hello ", misbehave=name,
     )  # fmt: skip
-    context = SSL.Context(SSL.DTLS_METHOD)
-    context.set_options(SSL.OP_NO_QUERY_MTU)
-    store = context.get_cert_store()
-    assert store is not None
-    store.add_cert(X509.from_cryptography(Authority(world)["ca"].x509))
-    context.set_verify(SSL.VERIFY_PEER)
+    context = client_context(Authority(world))
     with netsim.build(world) as network:
         station = Station(network)
-        client = PlainDtls(context, b"ping")
-        client.ssl.set_connect_state()
-        station.host.udp(6000, client)
-        client.pump(station.host, ECHO, 5684, 6000)
+        client = called_by(station, context)
         station.run(seconds * SECOND)
         if name in ("lost_flight", "lost_datagram"):  # the last one, which only a client repeats
             time.sleep(1.1)  # OpenSSL looks at the clock on the wall

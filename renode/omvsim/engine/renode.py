@@ -121,11 +121,10 @@ class Renode:
         self._frames: list[tuple[int, bytes]] = []
         self._stopped: Stop | None = None
         self._own = Path(tempfile.mkdtemp(prefix="omvsim-renode-"))
-        self._watchers = [processes.Watcher(path=self._own)]
         self.log = self._own / "renode.log"
         self._commands = self._answers = -1
         self._process = _start(program, self._own)
-        self._watchers.insert(0, processes.Watcher(group=self._process.pid))
+        self._watcher = processes.Watcher(group=self._process.pid, path=self._own)
         try:
             self._commands, self._answers = _connect(self._process, self._own)
             self._heard = b""
@@ -219,8 +218,7 @@ class Renode:
         self._commands = self._answers = -1
         processes.end(self._process)
         shutil.rmtree(self._own, ignore_errors=True)
-        for watcher in self._watchers:
-            watcher.close()
+        self._watcher.close()
 
     def _set_clock(self, start: datetime) -> None:
         """The calendar as a battery has kept it (RM0433 49.3.6): Renode's starts in 2000, and

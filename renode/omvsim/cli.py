@@ -8,7 +8,6 @@ import importlib
 import os
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.options import duration, is_name, size
+from omvsim.progress import Progress
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
     BOARD,
@@ -36,7 +36,6 @@ from omvsim.testbed import (
 #: commands that are slow to import, and their modules
 OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
 OTHERS |= {"import": "importer", "renode": "renode_run"}
-QUIET = 2.0  # host seconds without output before progress shows
 EXIT_CODES = """\
 exit codes:
   0    the script ran to its end, or to sys.exit()
@@ -47,10 +46,6 @@ exit codes:
   4    a time limit passed
   130  interrupted by Ctrl-C, or nobody reads its output any more
 """
-
-
-class HostLimit(TimeLimit):
-    """The host has computed for longer than it may."""
 
 
 class Interrupt:
@@ -73,51 +68,13 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-class Progress:
-    """One line on standard error while the camera is silent; and the run's outer limits."""
-
-    def __init__(self, interrupt: Interrupt, limit: float) -> None:
-        self.interrupt = interrupt
-        self.end = time.monotonic() + limit
-        self.spoke = time.monotonic()
-        self.shown = False
-
-    def output(self) -> None:
-        self.clear()
-        self.spoke = time.monotonic()
-
-    def clear(self) -> None:
-        if self.shown and sys.stderr.isatty():
-            terminal.clear_line()
-        self.shown = False
-
-    def tick(self, testbed: Testbed) -> None:
-        self.interrupt.check()
-        if time.monotonic() > self.end:
-            raise HostLimit("the host limit passed: a longer --host-limit allows more")
-        silent = time.monotonic() - self.spoke
-        if silent < QUIET:
-            return
-        text = (
-            f"omvsim: running, {testbed.now / SECOND:.1f} s virtual, "
-            f"{testbed.engine.instructions / 1e6:.0f} million instructions"
-        )
-        if sys.stderr.isatty():
-            terminal.clear_line()
-            print(text, end="", file=sys.stderr, flush=True)
-        elif not self.shown or silent > 5 * QUIET:
-            self.spoke = time.monotonic() - QUIET
-            print(text, file=sys.stderr, flush=True)
-        self.shown = True
-
-
 def run(options: argparse.Namespace) -> int:
     source = read_script(options.script)  # before anything is made
     for other in options.beside:
         read_script(other.script)
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code, result = 0, None
-    progress = Progress(options.interrupt, options.host_limit / SECOND)
+    progress = Progress(options.interrupt.check, options.host_limit / SECOND)
     console = terminal.Console()
 
     def printed(data: bytes) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from omvsim.engine import Stop
 from omvsim.errors import UserError
 from omvsim.evidence import Call, Result, chunks
 from omvsim.options import duration
+from omvsim.progress import HostLimit, Progress
 from omvsim.rawrepl import ProtocolError
 from omvsim.testbed import (
     BOARD,
@@ -41,7 +41,6 @@ from omvsim.testbed import (
 from omvsim.verdict import Verdict, judge
 
 ANEW = "run it anew"
-QUIET = 10.0  # host seconds without a word
 TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
 
 
@@ -213,7 +212,11 @@ def replay(options: argparse.Namespace) -> int:
         out = options.out or temporary
         if out.resolve() == options.run.resolve():
             raise UserError(f"{out}: the first run's evidence lies there: choose another --out")
-        _repeat(run, out, _limited(options.interrupt.check, options.host_limit))
+        progress = Progress(options.interrupt.check, options.host_limit / SECOND)
+        try:
+            _repeat(run, out, progress.tick)
+        finally:
+            progress.clear()
         difference = first_difference(options.run, out)
         second = _told(out)
         printed = [_printed(folder) for folder in (options.run, out)]
@@ -233,23 +236,6 @@ def replay(options: argparse.Namespace) -> int:
     return 1
 
 
-def _limited(check: Callable[[], object], limit: int) -> Callable[[], object]:
-    """The same, and UserError after so many ns of host time; a line now and then until then."""
-    began = spoke = time.monotonic()
-
-    def waiting() -> None:
-        nonlocal spoke
-        check()
-        now = time.monotonic()
-        if now > began + limit / SECOND:
-            raise UserError("the host limit passed: a longer --host-limit allows more")
-        if now > spoke + QUIET:
-            spoke = now
-            print("omvsim: the run goes on", file=sys.stderr, flush=True)
-
-    return waiting
-
-
 def _told(folder: Path) -> Result:
     return documents.read(folder / "result.json", Result, "an evidence folder", ANEW)
 
@@ -258,7 +244,7 @@ def _verdict(result: Result, image: Path) -> Verdict:
     return judge(result.outcome, result.detail, result.fault, image)
 
 
-def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
+def _repeat(run: Recorded, out: Path, check: Callable[[Testbed], object]) -> None:
     """The run once more, with evidence in `out`."""
     result = run.result
     by_host = result.outcome == "interrupted" or "host limit" in result.detail
@@ -277,7 +263,7 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
         )
 
     def waiting() -> None:
-        check()
+        check(testbed)
         if by_host and testbed.now >= result.virtual_ns:
             raise HostStop
 
@@ -285,12 +271,15 @@ def _repeat(run: Recorded, out: Path, check: Callable[[], object]) -> None:
     error: BaseException | None = None
     try:
         if not result.time_limit_ns:
-            _redo(testbed, run, check)
+            _redo(testbed, run, lambda: check(testbed))
             raise HostStop
         testbed.play(run.source, result.time_limit_ns)
     except KeyboardInterrupt:
         testbed.close("interrupted")
         raise
+    except HostLimit as limit:
+        testbed.close("interrupted")
+        raise UserError(str(limit)) from None
     except HostStop:
         testbed.close(result.outcome, result.detail)
         return

@@ -362,9 +362,8 @@ static uint16_t halfword(Core *c, uint32_t address)
 
 enum { WFE = 0xBF20, WFI = 0xBF30, YIELD = 0xBF10 };
 
-static void after_run(Core *c, uc_err err)
+static void after_run(Core *c, uc_err err, uint32_t pc)
 {
-    uint32_t pc = core_reg(c, UC_ARM_REG_PC);
     if (c->intno >= 0) {
         int intno = c->intno; /* numbers of QEMU's EXCP_*, see target/arm/cpu.h there */
         c->intno = -1;
@@ -409,7 +408,7 @@ static void after_run(Core *c, uc_err err)
 /* WFI and WFE end on an interrupt that would preempt if PRIMASK were clear (B1.5.19). */
 static void sleep_on(Core *c)
 {
-    if (nvic_candidate(c, nvic_execution_priority(c, false))) {
+    if (nvic_any_pending(c) && nvic_candidate(c, nvic_execution_priority(c, false))) {
         c->sleeping = false;
         return;
     }
@@ -493,7 +492,7 @@ const char *core_run(Core *c)
         c->it_stale = false;
         if (PyErr_Occurred())
             return NULL;
-        after_run(c, err);
+        after_run(c, err, pc);
     }
 }
 

@@ -77,10 +77,10 @@ typedef struct {
 } Nvic;
 
 typedef struct {
-    uint32_t ctrl, load;
-    uint64_t base;  /* core clock at which the counter held LOAD */
-    uint64_t taken; /* wraps already pended */
-    uint64_t seen;  /* wraps already reported by COUNTFLAG */
+    uint32_t ctrl, load, held; /* held: the counter while it stands, its first value after */
+    uint64_t base; /* core clock at which the counter is 0 and takes LOAD: wrap 0 */
+    int64_t taken; /* wraps already looked at: -1 before base */
+    int64_t seen;  /* wraps already reported by COUNTFLAG */
 } SysTick;
 
 typedef struct {
@@ -138,6 +138,11 @@ int nvic_candidate(Core *c, int below);
 bool nvic_any_pending(Core *c);
 uint64_t systick_due(Core *c);
 void systick_update(Core *c);
+uint32_t systick_value(Core *c);
+uint32_t systick_status(Core *c);
+void systick_control(Core *c, uint32_t value);
+void systick_reload(Core *c, uint32_t value);
+void systick_clear(Core *c);
 
 /* scs.c */
 uint32_t scs_read(Core *c, uint32_t offset);

@@ -8,6 +8,10 @@
 #define FPCA 4u
 #define SPSEL 2u
 
+/* In the order of their words in a frame; xPSR is the eighth. */
+static const int stacked[] = {UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3,
+                              UC_ARM_REG_R12, UC_ARM_REG_LR, UC_ARM_REG_PC};
+
 static bool stack_ok(Core *c, uint32_t address, uint32_t size, bool write)
 {
     return core_region(c, address, size) && !mpu_denies(c, address, write) &&
@@ -55,11 +59,9 @@ void exception_enter(Core *c, int exception)
         exc_return &= ~FRAME_BASIC;
 
     if (stack_ok(c, frame, size, true)) {
-        static const int order[] = {UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3,
-                                    UC_ARM_REG_R12, UC_ARM_REG_LR, UC_ARM_REG_PC};
         uint32_t *f = at(c, frame);
-        for (int i = 0; i < 7; i++)
-            f[i] = core_reg(c, order[i]);
+        void *words[] = {f, f + 1, f + 2, f + 3, f + 4, f + 5, f + 6};
+        uc_reg_read_batch(c->uc, stacked, words, 7);
         f[7] = (xpsr & ~(1u << 9)) | (1u << 24) | (align ? 1u << 9 : 0);
         if (extended) {
             for (int i = 0; i < 16; i++)
@@ -118,10 +120,8 @@ void exception_return(Core *c, uint32_t exc_return)
     } else if (extended) {
         core_set_reg(c, UC_ARM_REG_CONTROL, core_reg(c, UC_ARM_REG_CONTROL) | FPCA);
     }
-    static const int order[] = {UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3,
-                                UC_ARM_REG_R12, UC_ARM_REG_LR};
-    for (int i = 0; i < 6; i++)
-        core_set_reg(c, order[i], f[i]);
+    void *words[] = {f, f + 1, f + 2, f + 3, f + 4, f + 5};
+    uc_reg_write_batch(c->uc, stacked, words, 6);
     if (extended) {
         for (int i = 0; i < 16; i++)
             core_set_reg(c, UC_ARM_REG_S0 + i, f[8 + i]);

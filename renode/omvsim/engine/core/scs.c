@@ -75,44 +75,17 @@ static uint32_t icsr_read(Core *c)
 {
     uint32_t active = core_reg(c, UC_ARM_REG_XPSR) & 0x1FF;
     uint32_t value = active | (uint32_t)nvic_candidate(c, 256) << 12;
-    bool external = false;
-    int count = 0;
+    bool external = false, one = false, more = false;
     for (int w = 0; w < WORDS; w++) {
+        uint32_t bits = c->nvic.active[w];
         external |= (c->nvic.pending[w] & c->nvic.enabled[w] & (w ? ~0u : ~0xFFFFu)) != 0;
-        count += __builtin_popcount(c->nvic.active[w]);
+        more |= bits && (one || (bits & (bits - 1)));
+        one |= bits != 0;
     }
-    value |= (uint32_t)external << 22 | (uint32_t)(count <= 1) << 11;
+    value |= (uint32_t)external << 22 | (uint32_t)!more << 11;
     value |= (uint32_t)nvic_bit(c->nvic.pending, SYSTICK) << 26;
     value |= (uint32_t)nvic_bit(c->nvic.pending, PENDSV) << 28;
     return value | (uint32_t)nvic_bit(c->nvic.pending, NMI) << 31;
-}
-
-static uint64_t systick_wraps(Core *c, uint64_t *phase)
-{
-    uint64_t divider = c->systick.ctrl & 4 ? 1 : 8, ticks = (c->now - c->systick.base) / divider;
-    *phase = ticks % (c->systick.load + 1ull);
-    return ticks / (c->systick.load + 1ull);
-}
-
-static uint32_t systick_read(Core *c, uint32_t offset)
-{
-    uint64_t phase = 0, wraps = 0;
-    if ((c->systick.ctrl & 1) && c->systick.load)
-        wraps = systick_wraps(c, &phase);
-    if (offset == SYST_CVR)
-        return c->systick.load && (c->systick.ctrl & 1)
-                   ? (c->systick.load + 1 - (uint32_t)phase) % (c->systick.load + 1)
-                   : 0;
-    uint32_t countflag = wraps > c->systick.seen;
-    c->systick.seen = wraps;
-    return c->systick.ctrl | countflag << 16;
-}
-
-static void systick_restart(Core *c)
-{
-    c->systick.base = c->now;
-    c->systick.taken = c->systick.seen = 0;
-    c->deadline = 0;
 }
 
 uint32_t scs_read(Core *c, uint32_t offset)
@@ -144,7 +117,8 @@ uint32_t scs_read(Core *c, uint32_t offset)
     case DWT_CTRL: return 0x40000000u | c->dwt_ctrl;
     case DWT_CYCCNT: return c->dwt_ctrl & 1 ? (uint32_t)(c->now - c->dwt_base) : (uint32_t)c->dwt_base;
     case ICTR: return WORDS - 2;
-    case SYST_CSR: case SYST_CVR: return systick_read(c, offset);
+    case SYST_CSR: return systick_status(c);
+    case SYST_CVR: return systick_value(c);
     case SYST_RVR: return c->systick.load;
     case CPUID: return 0x411FC271u;
     case ICSR: return icsr_read(c);
@@ -262,19 +236,9 @@ void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes)
         c->dwt_ctrl = value & 1;
         break;
     case DWT_CYCCNT: c->dwt_base = c->dwt_ctrl & 1 ? c->now - value : value; break;
-    case SYST_CSR:
-        if ((value ^ c->systick.ctrl) & 5) { /* started, stopped or another source */
-            c->systick.ctrl = value & 7;
-            systick_restart(c);
-        }
-        c->systick.ctrl = value & 7;
-        c->deadline = 0;
-        break;
-    case SYST_RVR:
-        c->systick.load = value & 0xFFFFFF;
-        systick_restart(c);
-        break;
-    case SYST_CVR: systick_restart(c); break;
+    case SYST_CSR: systick_control(c, value); break;
+    case SYST_RVR: systick_reload(c, value); break;
+    case SYST_CVR: systick_clear(c); break;
     case ICSR: icsr_write(c, value); break;
     case VTOR: c->vtor = value & ~0x7Fu; break;
     case AIRCR: aircr_write(c, value); break;

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omvsim.engine.embedded import Embedded
 from omvsim.errors import UserError
-from omvsim.testbed import FirmwareFault, Testbed
+from omvsim.testbed import SECOND, FirmwareFault, Testbed
 from scapy.utils import RawPcapNgReader
 
 import netsim
@@ -50,6 +50,7 @@ def visit(out: Path, cameras: int) -> list[str]:
         others = [Testbed(out=out / f"c{n}", beside=first, name=f"c{n}") for n in range(cameras)]
         for other in others:
             other.boot()
+        first.run_for(4 * SECOND - first.now)  # the same moment, whatever the steps were
         scripts = [other.start(CLIENT) for other in others]
         printed = [o.finish(s) for o, s in zip(others, scripts, strict=True)]
         first.finish(server)
@@ -99,6 +100,19 @@ def test_sleeping_cameras_do_what_they_do_in_lock_step(
         for file in ("net.pcapng", "console.log", "console.times"):
             contents = [(tmp_path / run / name / file).read_bytes() for run in ("ahead", "locked")]
             assert contents[0] == contents[1], f"{name}/{file}"
+
+
+def test_a_camera_that_prints_in_its_sleep_is_heard_at_once() -> None:
+    """Its FIFO runs empty after it has gone to sleep; the others sleep on."""
+    with Testbed() as first:
+        first.boot()
+        second = Testbed(beside=first, name="second")
+        second.boot()
+        for camera in (first, second):
+            start = camera.now
+            assert camera.exec("print('x' * 20)") == "x" * 20 + "\n"
+            assert camera.now - start < SECOND // 10
+        second.close()
 
 
 def test_the_same_cameras_meet_in_the_same_way_again(tmp_path: Path) -> None:

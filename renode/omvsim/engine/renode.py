@@ -31,6 +31,7 @@ from omvsim.peripherals.base import COLD_RTC
 RELEASE = "1.16.1"
 RTC, RCC_BDCR = 0x58004000, 0x58024470
 LINK = ROOT / "renode/link/OmvsimLink.cs"
+STRIDE = 100_000_000  # ns of virtual time between two looks at the host's clock
 SLICE = 100_000  # ns of virtual time between two looks at what came out
 STARTS_WITHIN = 20.0  # host seconds
 ANSWERS_WITHIN = 120.0  # host seconds, for one command
@@ -155,6 +156,15 @@ class Renode:
         return [Unmodelled(a, write, pc, 0, n) for (a, write, pc), n in sorted(counts.items())]
 
     def run(self, until: int) -> Stop:
+        host_end = time.monotonic_ns() + self.patience_ns if self.patience_ns else None
+        while True:
+            stop = self._step(min(until, self.now + STRIDE))
+            if stop is not Stop.DEADLINE or self.now >= until:
+                return stop
+            if host_end is not None and time.monotonic_ns() >= host_end:
+                return Stop.HOST
+
+    def _step(self, until: int) -> Stop:
         told = self._do(f"link Step {until} {SLICE}")
         stop = Stop.DEADLINE
         for line in told.splitlines():

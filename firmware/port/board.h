@@ -22,14 +22,12 @@ void console_puts(const char *text);
 void console_reg(const char *name, uint32_t value);
 _Noreturn void console_panic(const char *text);
 
-// rng.c, rtc.c
+// hal.c
+extern volatile bool woken; // an interrupt handler has done what idle() may wait for
 uint32_t rng_get(void);
 void rtc_init(void);
 struct _timeutils_struct_time_t;
 void rtc_get(struct _timeutils_struct_time_t *tm, uint32_t *microseconds);
 void rtc_set(const struct _timeutils_struct_time_t *tm);
-
-// pendsv.c
-extern volatile bool lwip_wanted;
 
 #endif

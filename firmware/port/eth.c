@@ -19,6 +19,7 @@
 #include "eth_phy.h"
 
 enum { RX_COUNT = 8, TX_COUNT = 4, BUFFER_SIZE = 1536, TX_WAIT_MS = 10 };
+enum { ANSWER_MS = 100, LINK_MS = 900 }; // the PHY has answered; from there to the next question
 
 typedef struct { uint32_t des[4]; } descriptor_t;
 
@@ -47,8 +48,8 @@ static struct {
 struct _eth_t {
     struct netif netif;
     uint32_t phy_addr;
-    bool started;
-    uint32_t rx_next, tx_next, last_link;
+    bool started, asked; // asked: the MDIO transfer under way is poll_link's
+    uint32_t rx_next, tx_next;
 };
 
 eth_t eth_instance;
@@ -57,20 +58,34 @@ static const struct { uint8_t port, pin; } rmii[] = {
     {0, 1}, {0, 2}, {0, 7}, {1, 11}, {1, 12}, {1, 13}, {2, 1}, {2, 4}, {2, 5},
 };
 
-static void mdio(uint32_t phy_addr, uint32_t reg, uint32_t operation) {
-    ETH_MACMDIOAR = phy_addr << 21 | reg << 16 | 4u << 8 | operation << 2 | 1u; // CR: HCLK / 102
+static void mdio_wait(void) {
     while (ETH_MACMDIOAR & 1u) {
     }
 }
 
+static void mdio_start(uint32_t phy_addr, uint32_t reg, uint32_t operation) {
+    ETH_MACMDIOAR = phy_addr << 21 | reg << 16 | 4u << 8 | operation << 2 | 1u; // CR: HCLK / 102
+}
+
+// PendSV, where poll_link runs, stays out of a transfer.
+static uint32_t mdio(uint32_t phy_addr, uint32_t reg, uint32_t operation, uint32_t value) {
+    MICROPY_PY_PENDSV_ENTER
+    mdio_wait();
+    eth_instance.asked = false;
+    ETH_MACMDIODR = value;
+    mdio_start(phy_addr, reg, operation);
+    mdio_wait();
+    value = ETH_MACMDIODR & 0xFFFF;
+    MICROPY_PY_PENDSV_EXIT
+    return value;
+}
+
 uint32_t eth_phy_read(uint32_t phy_addr, uint32_t reg) {
-    mdio(phy_addr, reg, 3);
-    return ETH_MACMDIODR & 0xFFFF;
+    return mdio(phy_addr, reg, 3, 0);
 }
 
 void eth_phy_write(uint32_t phy_addr, uint32_t reg, uint32_t value) {
-    ETH_MACMDIODR = value;
-    mdio(phy_addr, reg, 1);
+    mdio(phy_addr, reg, 1, value);
 }
 
 static void pins_init(void) {
@@ -233,13 +248,7 @@ int eth_link_status(eth_t *self) {
     return eth_phy_read(self->phy_addr, PHY_BSR) & PHY_BSR_LINK_STATUS ? 1 : 0;
 }
 
-// The PHY's link, looked at by a timer of lwIP.
-static void poll_link(void *arg) {
-    eth_t *self = arg;
-    if (!self->started) {
-        return;
-    }
-    bool up = eth_phy_read(self->phy_addr, PHY_BSR) & PHY_BSR_LINK_STATUS;
+static void follow_link(eth_t *self, bool up) {
     if (up != (bool)netif_is_link_up(&self->netif)) {
         if (up) {
             int16_t mode = eth_phy_lan87xx_get_link_status(self->phy_addr);
@@ -251,7 +260,23 @@ static void poll_link(void *arg) {
             netif_set_link_down(&self->netif);
         }
     }
-    sys_timeout(100, poll_link, self);
+}
+
+// The PHY's link, by a timer of lwIP. A transfer takes 27 us, so nobody waits for it.
+static void poll_link(void *arg) {
+    eth_t *self = arg;
+    if (!self->started) {
+        return;
+    }
+    if (self->asked) {
+        self->asked = false;
+        follow_link(self, ETH_MACMDIODR & PHY_BSR_LINK_STATUS);
+        sys_timeout(netif_is_link_up(&self->netif) ? LINK_MS : 0, poll_link, self);
+    } else {
+        mdio_start(self->phy_addr, PHY_BSR, 3);
+        self->asked = true;
+        sys_timeout(ANSWER_MS, poll_link, self);
+    }
 }
 
 bool eth_is_enabled(eth_t *self) { // from 1.29 on
@@ -278,6 +303,7 @@ int eth_start(eth_t *self) {
         dns_init();
         dhcp_start(netif);
         self->started = true;
+        follow_link(self, eth_phy_read(self->phy_addr, PHY_BSR) & PHY_BSR_LINK_STATUS);
         poll_link(self);
     }
     MICROPY_PY_LWIP_EXIT

@@ -12,19 +12,27 @@
 #include "mbedtls/platform_time.h"
 #include "eth.h"
 
+enum {
+    CLOCKS = CORE_HZ / 1000,
+    LONGEST = (1 << 24) / CLOCKS, // ms, in the 24 bits of SysTick
+    MARGIN = 200,                 // clocks that setting it takes at most
+};
+
 volatile uint32_t milliseconds;
+volatile bool woken;
 static volatile bool soft_timer_due;
 
 void SysTick_Handler(void) {
     ++milliseconds;
     soft_timer_due |= soft_timer_next == milliseconds;
-    if ((milliseconds & 31) == 0 || soft_timer_due) {
+    if (soft_timer_due || sys_timeouts_sleeptime() == 0) {
         SCB->ICSR = SCB_ICSR_PENDSVSET_Msk;
     }
 }
 
 // lwIP and soft timers run here, below every interrupt and above the interpreter.
 void PendSV_Handler(void) {
+    woken = true;
     eth_process_rx();
     sys_check_timeouts();
     if (soft_timer_due) {
@@ -47,10 +55,10 @@ mp_uint_t mp_hal_ticks_us(void) {
         ms = milliseconds;
         clocks = SysTick->LOAD - SysTick->VAL;
         if (SCB->ICSR & SCB_ICSR_PENDSTSET_Msk) { // wrapped, and the handler is kept out
-            clocks = SysTick->LOAD - SysTick->VAL + CORE_HZ / 1000;
+            clocks = SysTick->LOAD - SysTick->VAL + CLOCKS;
         }
     } while (ms != milliseconds);
-    return ms * 1000 + clocks / (CORE_HZ / 1000000);
+    return ms * 1000 + clocks / (CLOCKS / 1000);
 }
 
 mp_uint_t mp_hal_ticks_cpu(void) {
@@ -71,10 +79,50 @@ void mp_hal_delay_ms(mp_uint_t ms) {
     }
 }
 
+// The next tick comes after so many clocks, those behind it every millisecond.
+static void tick_after(uint32_t clocks) {
+    SysTick->LOAD = clocks - 1;
+    SysTick->VAL = 0; // takes LOAD
+    __DSB();
+    SysTick->LOAD = CLOCKS - 1;
+}
+
+// Sleep for at most `ms`, until a timer of lwIP's or ours is due or an interrupt has done
+// something. Ticks that have nothing to do are left out.
+void idle(uint32_t ms) {
+    uint32_t masked = disable_irq();
+    uint32_t lwip = sys_timeouts_sleeptime(), soft = soft_timer_next - milliseconds;
+    ms = MIN(ms, MIN(lwip, soft));
+    bool done = woken || (SCB->ICSR & SCB_ICSR_PENDSTSET_Msk);
+    while (!done) {
+        uint32_t ticks = MIN(ms, LONGEST), left = SysTick->VAL, missing = 0;
+        if (ticks > 1 && left >= MARGIN) {
+            tick_after(left + (ticks - 1) * CLOCKS);
+        } else {
+            ticks = 1;
+        }
+        __WFI(); // what is pending ends it
+        bool ticked = SCB->ICSR & SCB_ICSR_PENDSTSET_Msk;
+        if (!ticked && (left = SysTick->VAL) > CLOCKS) {
+            missing = (left - 1) / CLOCKS;
+            tick_after(left - missing * CLOCKS);
+        }
+        milliseconds += ticks - 1 - missing;
+        done = !ticked || ms <= ticks; // the handler counts the last tick
+        if (!done) {
+            SCB->ICSR = SCB_ICSR_PENDSTCLR_Msk;
+            ++milliseconds;
+            ms -= ticks;
+        }
+    }
+    woken = false;
+    enable_irq(masked);
+}
+
 void ticks_init(void) {
     CoreDebug->DEMCR |= CoreDebug_DEMCR_TRCENA_Msk;
     DWT->CTRL |= DWT_CTRL_CYCCNTENA_Msk;
-    SysTick->LOAD = CORE_HZ / 1000 - 1;
+    SysTick->LOAD = CLOCKS - 1;
     SysTick->VAL = 0;
     SysTick->CTRL = SysTick_CTRL_CLKSOURCE_Msk | SysTick_CTRL_TICKINT_Msk | SysTick_CTRL_ENABLE_Msk;
     NVIC_SetPriority(SysTick_IRQn, IRQ_PRI_SYSTICK >> 4);

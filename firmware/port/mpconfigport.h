@@ -113,4 +113,5 @@ static inline void restore_irq_pri(uint32_t state) {
     __asm volatile ("msr basepri, %0\n isb" :: "r" (state) : "memory");
 }
 
-#define MICROPY_INTERNAL_WFE(timeout_ms) __asm volatile ("wfi")
+extern void idle(uint32_t ms);
+#define MICROPY_INTERNAL_WFE(timeout_ms) idle(timeout_ms)

@@ -21,6 +21,7 @@ static machine_uart_obj_t uart1 = {
 };
 
 void USART1_IRQHandler(void) {
+    woken = true;
     while (USART_ISR(USART1_BASE) & USART_ISR_RXNE) {
         uint8_t mask = uart1.bits == 7 ? 0x7F : 0xFF;
         ringbuf_put(&uart1.ring, USART_RDR(USART1_BASE) & mask); // full: the byte is lost

@@ -44,6 +44,7 @@ void console_init(void) {
 }
 
 void USART3_IRQHandler(void) {
+    woken = true;
     while (USART_ISR(USART3_BASE) & USART_ISR_RXNE) {
         int byte = USART_RDR(USART3_BASE) & 0xFF;
         if (byte == mp_interrupt_char) {

@@ -158,7 +158,7 @@ def test_cable_out_and_in_again(testbed):
     status = "import network\nn=network.LAN()\nprint(n.status(), n.isconnected())"
     assert camera.exec(status) == "3 True\n"
     camera.set_link(False)
-    camera.run_for(500 * MILLISECOND)
+    camera.run_for(1100 * MILLISECOND)  # the port looks once a second
     assert camera.exec(status).endswith("False\n")
     camera.set_link(True)
     camera.run_for(5 * SECOND)

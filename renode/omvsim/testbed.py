@@ -39,7 +39,7 @@ PROMPT = re.compile(rb">>> $")
 LOCKUP = "lock-up after"
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 10 * SECOND  # the longest run between two looks at limits and signals,
-HOLD = 1 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
+HOLD = 5 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
 PATIENCE = 20 * MILLISECOND  # and that in host time
 
 
@@ -530,6 +530,7 @@ class Testbed:
         self.scenario = self.scenario.with_one("fault", **self._from_now(fault))
         self._record("suffer", **fault)
         self.port.suffer(self.scenario.faults[-1:], ())
+        self._hear()
 
     def rule(self, **rule: Any) -> None:
         """Let a rule hold on the cable from now on: keys of a scenario's [[rule]]."""

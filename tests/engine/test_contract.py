@@ -166,6 +166,14 @@ def test_cable_out_and_in_again(testbed):
     assert camera.ping() < 10 * MILLISECOND
 
 
+def test_a_cable_that_suffers_is_out_from_then_on(testbed):
+    camera = testbed()
+    camera.run_for(300 * MILLISECOND)  # the network's time is the camera's
+    camera.suffer(kind="link_down")
+    camera.run_for(1100 * MILLISECOND)
+    assert camera.exec("import network\nprint(network.LAN().isconnected())") == "False\n"
+
+
 def test_ping_of_every_size_that_fits_a_frame(testbed):
     camera = testbed()
     for size in (0, 1, 17, 18, 500, 1472):

@@ -1,5 +1,7 @@
 """USART, by RM0433 section 48: a character takes its time, flags and interrupts follow."""
 
+import random
+
 import pytest
 from fake import Bus, FakeMachine
 from omvsim.peripherals.usart import Usart
@@ -25,7 +27,7 @@ class Port:
         self.usart = Usart(machine, frequency=FREQUENCY)
         self.bus = Bus(self.usart)
         self.out: list[tuple[int, int]] = []
-        self.usart.transmitted = lambda c: self.out.append((machine.now, c))
+        self.usart.transmitted = lambda c, at: self.out.append((at, c))
         self.bus.write(BRR, round(FREQUENCY / BAUD))
 
     def start(self, cr1: int = 0) -> None:
@@ -189,3 +191,36 @@ def test_the_other_side_waits_for_the_receiver(port: Port) -> None:
     port.start()
     port.after(1.1)
     assert port.bus.read(RDR) == ord("a")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_characters_that_come_together_change_no_flag(seed: int) -> None:
+    """What is heard late left at the same time; ISR and the line are right at every moment."""
+    ports = [Port(FakeMachine()) for _ in range(2)]
+    ports[1].usart.together(True)
+    chance = random.Random(seed)
+    cr1 = chance.choice((0, FIFOEN, FIFOEN)) | UE | TE
+    for _ in range(300):
+        steps: list[tuple[int, int]] = [(TDR, n) for n in range(chance.choice((0, 1, 3, 20)))]
+        match chance.randrange(8):
+            case 0:
+                steps.append((CR1, cr1 | chance.choice((0, TXEIE, TCIE, 1 << 30))))
+            case 1:
+                steps.append((CR3, chance.randrange(6) << 29 | 1 << 23))
+            case 2:
+                steps.append((RQR, 1 << 4))
+            case 3:
+                steps.append((CR1, cr1 & ~chance.choice((0, UE, TE))))
+            case _:
+                steps.append((CR1, cr1))
+        time = chance.choice((0.1, 0.6, 1, 2.3, 7.1, 15.9, 20))
+        for port in ports:
+            for offset, value in steps:
+                port.bus.write(offset, value)
+            port.after(time)
+        assert ports[0].bus.read(ISR) == ports[1].bus.read(ISR)
+        assert ports[0].usart.IRQ.level == ports[1].usart.IRQ.level
+    for port in ports:
+        port.usart.together(False)
+    assert ports[0].out == ports[1].out
+    assert len(ports[0].out) > 200

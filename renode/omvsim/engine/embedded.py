@@ -129,7 +129,7 @@ class Embedded:
         console: str = "usart3",
     ) -> None:
         self.evidence: Path | None = None
-        self.patience_ns = self.hold_ns = 0
+        self.patience_ns = self._hold_ns = 0
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
         self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))
@@ -251,6 +251,15 @@ class Embedded:
                 return engine, stop
         return None
 
+    @property
+    def hold_ns(self) -> int:
+        return self._hold_ns
+
+    @hold_ns.setter
+    def hold_ns(self, value: int) -> None:
+        self._hold_ns = value
+        self._uart.together(value > 0)
+
     def console_write(self, data: bytes) -> None:
         self._uart.receive(data)
 
@@ -293,11 +302,11 @@ class Embedded:
     def _on_flash_changed(self, memory: Memory, offset: int, size: int) -> None:
         self._core.invalidate(self._bank_bases[memory] + offset, size)
 
-    def _on_printed(self, byte: int) -> None:
-        if not self.hold_ns:
+    def _on_printed(self, byte: int, at: int) -> None:
+        if not self._hold_ns:
             self._tell()
         elif not self._printed:
-            self._machine.schedule(self.now + self.hold_ns, self._tell)
+            self._machine.schedule(at + self._hold_ns, self._tell)
         self._printed.append(byte)
 
     def _tell(self) -> None:

@@ -29,19 +29,36 @@ CLEARABLE = 0xF | IDLE | TC | 1 << 8 | 1 << 9 | RTOF | 1 << 12 | 1 << 13 | CMF |
 CR1_ENABLES = {
     4: IDLE, 5: RXNE | ORE, 6: TC, 7: TXE, 8: 1, 14: CMF, 26: RTOF, 30: TXFE, 31: RXFF,
 }  # fmt: skip
+CR1_IE = sum(1 << n for n in CR1_ENABLES)
 CR3_ENABLES = {0: 0b1110, 23: TXFT, 28: RXFT}
 
 
 @cache
-def _mirrors(depth: int, rxftcfg: int, txftcfg: int) -> tuple[list[int], list[int]]:
-    """ISR's flags by the number of characters in the receive and in the transmit FIFO."""
+def _let_through(cr1: int, cr3: int) -> int:
+    """The flags of ISR that the interrupt line hears."""
+    enables = [(cr1, CR1_ENABLES), (cr3, CR3_ENABLES)]
+    found = 0
+    for value, flags in ((v >> n & 1, f) for v, table in enables for n, f in table.items()):
+        found |= flags if value else 0
+    return found
+
+
+@cache
+def _mirrors(depth: int, rxftcfg: int, txftcfg: int) -> tuple[list[int], list[int], list[int]]:
+    """ISR's flags by the number of characters in the receive and in the transmit FIFO.
+
+    And how many characters leave the transmit FIFO without a change of them.
+    """
     numbers = range(FIFO_DEPTH + 1)  # a FIFO that is switched off may hold some
     rx = [RXNE if n else 0 for n in numbers]
     tx = [TXE if n < depth else 0 for n in numbers]
     for n in numbers if depth == FIFO_DEPTH else ():
         rx[n] |= (RXFF if n == depth else 0) | (RXFT if n >= THRESHOLDS[rxftcfg] else 0)
         tx[n] |= (0 if n else TXFE) | (TXFT if depth - n >= THRESHOLDS[txftcfg] else 0)
-    return rx, tx
+    same = [0] * (FIFO_DEPTH + 1)
+    for n in range(2, FIFO_DEPTH + 1):
+        same[n] = same[n - 1] + 1 if tx[n] == tx[n - 1] else 0
+    return rx, tx, same
 
 
 class Usart(Peripheral):
@@ -71,11 +88,13 @@ class Usart(Peripheral):
         self.IRQ = Line()
         self.frequency = frequency
         self.low_power = lowPowerMode
-        #: called with each character when its stop bit has left
-        self.transmitted: Callable[[int], object] | None = None
+        #: called with each character, and the time in ns at which its stop bit has left
+        self.transmitted: Callable[[int, int], object] | None = None
+        self._at_once = True  # called at that very time
         self._wire: deque[int] = deque()  # characters that the other side sends
         self._events: dict[str, Handle] = {}
         self._leaving = 0  # the character on the line
+        self._ends = self._due = 0  # when it has left, and when one that changes a flag
         self._clear()
 
     def _clear(self) -> None:
@@ -85,6 +104,7 @@ class Usart(Peripheral):
         self._rx: deque[int] = deque()
         self._tx: deque[int] = deque()
         self._wire.clear()
+        self._format: tuple[int, ...] = ()
         self._configure()
 
     def reset(self) -> None:
@@ -117,10 +137,20 @@ class Usart(Peripheral):
         self.character_ns = round(half_bits * 5e8 / baud) if baud else 0
         self._mask = (1 << data - self.cr1.pce) - 1
 
-    def _at(self, name: str, delay: int, callback: Callable[[], None]) -> None:
+    def _at(self, name: str, time: int, callback: Callable[[], None]) -> None:
         if name in self._events:
             self._events[name].cancel()
-        self._events[name] = self.machine.schedule(self.machine.now + delay, callback)
+        self._events[name] = self.machine.schedule(time, callback)
+
+    def _after(self, name: str, delay: int, callback: Callable[[], None]) -> None:
+        self._at(name, self.machine.now + delay, callback)
+
+    def together(self, wanted: bool) -> None:
+        """Let `transmitted` wait until a flag changes, too: one event for many characters."""
+        if wanted is self._at_once:
+            self._at_once = not wanted
+            if "tx" in self._events:
+                self._progress()
 
     # configuration
 
@@ -131,14 +161,16 @@ class Usart(Peripheral):
     @presc.on_write
     def _configure(self) -> None:
         cr1, cr3 = self.cr1.value, self.cr3.value
+        self._enabled = _let_through(cr1, cr3)
+        format = cr1 & ~CR1_IE, self.cr2.value, cr3, self.brr.value, self.presc.value
+        if format == self._format:
+            self._flags()
+            return
+        self._format = format
+        self._catch_up()
         self._configure_time()
         self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
-        self._rx_flags, self._tx_flags = _mirrors(self._depth, cr3 >> 25 & 7, cr3 >> 29)
-        self._enabled = 0
-        for n, flags in CR1_ENABLES.items():
-            self._enabled |= flags if cr1 >> n & 1 else 0
-        for n, flags in CR3_ENABLES.items():
-            self._enabled |= flags if cr3 >> n & 1 else 0
+        self._rx_flags, self._tx_flags, self._same = _mirrors(self._depth, cr3 >> 25 & 7, cr3 >> 29)
         self._receiving = cr1 & 0b101 == 0b101 and self.character_ns > 0
         self._sending = cr1 & 0b1001 == 0b1001 and self.character_ns > 0
         isr = self.isr.value & ~(TEACK | REACK)
@@ -147,8 +179,9 @@ class Usart(Peripheral):
             self._tx.clear()
             isr = TC
         self.isr.value = isr | (TEACK if self._sending else 0) | (REACK if self._receiving else 0)
-        self._flags()
+        self._hasten()
         self._send()
+        self._flags()
         self._listen()
 
     def _flags(self) -> None:
@@ -168,16 +201,24 @@ class Usart(Peripheral):
     def _request(self, value: int) -> None:
         if value & 1 << 3:  # RXFRQ
             self._rx.clear()
+        self._catch_up()
         if value & 1 << 4:  # TXFRQ
             self._tx.clear()
+            self._hasten()
         self._flags()
 
     # transmitter
 
     @tdr.on_write
     def _write(self, value: int) -> None:
+        n = len(self._tx)
+        if 0 < n < self._depth and self._same[n + 1] and "tx" in self._events:
+            self._tx.append(value & self._mask)  # whatever has left, no flag changes
+            return
+        self._catch_up()
         if len(self._tx) < self._depth:
             self._tx.append(value & self._mask)
+        self._hasten()
         self.isr.value &= ~TC
         self._send()
         self._flags()
@@ -185,17 +226,42 @@ class Usart(Peripheral):
     def _send(self) -> None:
         if self._sending and self._tx and "tx" not in self._events:
             self._leaving = self._tx.popleft()
-            self._at("tx", self.character_ns, self._sent)
+            self._ends = self.machine.now + self.character_ns
+            self._start()
 
-    def _sent(self) -> None:
-        del self._events["tx"]
-        character = self._leaving
-        self._send()
+    def _start(self) -> None:
+        """Come back when a character has left that changes a flag."""
+        same = 0 if self._at_once else self._same[len(self._tx)]
+        self._due = self._ends + same * self.character_ns
+        self._at("tx", self._due, self._progress)
+
+    def _hasten(self) -> None:
+        """There may be a flag to change sooner: at the earliest when the next one has left."""
+        if "tx" in self._events and self._due > self._ends:
+            self._start()
+
+    def _catch_up(self) -> None:
+        if "tx" in self._events and self.machine.now >= self._ends:
+            self._progress()
+
+    def _progress(self) -> None:
+        """What has left by now."""
+        self._events.pop("tx").cancel()
+        left = []
+        while self._ends <= self.machine.now:
+            left.append((self._leaving, self._ends))
+            if not (self._sending and self._tx):
+                break
+            self._leaving = self._tx.popleft()
+            self._ends += self.character_ns
+        else:
+            self._start()
         if "tx" not in self._events and not self._tx:
             self.isr.value |= TC
         self._flags()
         if self.transmitted:
-            self.transmitted(character)
+            for character, at in left:
+                self.transmitted(character, at)
 
     # receiver
 
@@ -204,7 +270,7 @@ class Usart(Peripheral):
             for name in ("idle", "timeout"):
                 if name in self._events:
                     self._events.pop(name).cancel()
-            self._at("rx", self.character_ns, self._arrived)
+            self._after("rx", self.character_ns, self._arrived)
 
     def _arrived(self) -> None:
         del self._events["rx"]
@@ -223,9 +289,11 @@ class Usart(Peripheral):
         if self._wire:
             self._listen()
             return
-        self._at("idle", self.character_ns, lambda: self._raise("idle", IDLE))
+        self._after("idle", self.character_ns, lambda: self._raise("idle", IDLE))
         if self.cr2.rtoen:
-            self._at("timeout", self.rtor.rto * self.bit_ns, lambda: self._raise("timeout", RTOF))
+            self._after(
+                "timeout", self.rtor.rto * self.bit_ns, lambda: self._raise("timeout", RTOF)
+            )
 
     def _raise(self, name: str, flag: int) -> None:
         del self._events[name]

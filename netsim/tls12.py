@@ -367,6 +367,9 @@ def make(text: str) -> Misbehaviour:
     return MISBEHAVIOURS[name](*map(int, arguments))
 
 
+OVERHEAD = 8 + 16  # explicit nonce and tag of AES-GCM: RFC 5288 section 3
+
+
 class Keys:
     """AES-128-GCM of one direction, with its sequence number: RFC 5288 section 3."""
 
@@ -383,7 +386,9 @@ class Keys:
         return number + self._aead.encrypt(self._salt + number, payload, extra)
 
     def open(self, kind: int, payload: bytes) -> bytes:
-        size = (len(payload) - 24).to_bytes(2, "big", signed=True)
+        if len(payload) < OVERHEAD:
+            raise InvalidTag
+        size = (len(payload) - OVERHEAD).to_bytes(2, "big")
         extra = self._next() + bytes([kind]) + _TLS12 + size
         return self._aead.decrypt(self._salt + payload[:8], payload[8:], extra)
 
@@ -412,8 +417,8 @@ class CbcKeys:
         return iv + encryptor.update(payload + tag + padding) + encryptor.finalize()
 
     def open(self, kind: int, payload: bytes) -> bytes:
-        decryptor = Cipher(AES(self._key), CBC(payload[:16])).decryptor()
         try:
+            decryptor = Cipher(AES(self._key), CBC(payload[:16])).decryptor()
             plain = decryptor.update(payload[16:]) + decryptor.finalize()
             end = len(plain) - plain[-1] - 1
         except (ValueError, IndexError):
@@ -609,7 +614,7 @@ class Session(Application):
         if self._reads and self._keys and kind != CHANGE_CIPHER_SPEC:
             try:
                 body = self._keys[1].open(kind, body)
-            except (InvalidTag, OverflowError):
+            except InvalidTag:
                 self._fail("the camera's record cannot be opened")
                 return
         if kind == CHANGE_CIPHER_SPEC:

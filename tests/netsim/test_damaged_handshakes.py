@@ -6,7 +6,7 @@ import load
 import pytest
 
 
-@pytest.mark.parametrize("measure", [load.records, load.datagrams])
+@pytest.mark.parametrize("measure", [load.records, load.datagrams, load.visitors])
 def test_damaged_handshakes_end(measure: Callable[[int], Iterator[load.Row]]) -> None:
     rows = list(measure(40))
-    assert [good for _, _, _, good in rows] == [True, True]
+    assert {good for _, _, _, good in rows} == {True}

@@ -4,16 +4,17 @@ import ssl
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidTag
 from station import SslClient, Station, lease
 from test_tls import ECHO, WORLD
 
 import netsim
-from netsim import misbehaviours
+from netsim import misbehaviours, tls12
 from netsim.application import Application, Stream
 from netsim.certificates import Authority
 from netsim.rto import SECOND
 from netsim.tls import in_memory
-from netsim.tls12 import MISBEHAVIOURS
+from netsim.tls12 import MISBEHAVIOURS, CbcKeys, Keys
 
 #: with these a session goes on: RFC 5246, and what OpenSSL lets pass
 HARMLESS = [
@@ -198,3 +199,14 @@ def test_bad_scenarios(wish: str, complaint: str) -> None:
     with pytest.raises(netsim.UserError, match=complaint):
         world.with_one("server", kind="tls", name="x", address="192.168.1.8",
                        certificate="server", misbehave=wish)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", range(34))
+def test_a_record_too_short_for_its_cipher_is_refused(size: int) -> None:
+    """Less than nonce and tag (RFC 5288 section 3), or than IV and a block (RFC 5246, 6.2.3.2)."""
+    with pytest.raises(InvalidTag):
+        Keys(bytes(16), bytes(4)).open(23, bytes(size))
+    with pytest.raises(InvalidTag):
+        CbcKeys(bytes(32), bytes(16), tls12.make("no"), netsim.Peer("", "", "", 0)).open(
+            23, bytes(size)
+        )

@@ -47,6 +47,16 @@ _ALERTS = {
 }
 
 
+def alert(code: int) -> str:
+    """The name of an alert's description (RFC 5246 section 7.2)."""
+    return _ALERTS.get(code, str(code))
+
+
+def message(kind: int) -> str:
+    """The name of a handshake message (RFC 5246 section 7.4)."""
+    return _MESSAGES.get(kind, f"handshake message {kind}")
+
+
 class Records:
     """Cuts a stream into records; `feed` gives a line for each message."""
 
@@ -82,7 +92,7 @@ class Records:
             yield "TLS Finished" if kind == _HANDSHAKE else "TLS alert, encrypted"
         elif kind == _ALERT and len(body) == 2:
             level = "fatal" if body[0] == 2 else "warning"
-            yield f"TLS alert, {level} {_ALERTS.get(body[1], body[1])}"
+            yield f"TLS alert, {level} {alert(body[1])}"
         elif kind == _HANDSHAKE:
             yield from self._handshake(body)
 
@@ -92,10 +102,9 @@ class Records:
             end = 4 + int.from_bytes(self._messages[1:4], "big")
             if len(self._messages) < end:
                 return
-            message, self._messages = self._messages[:end], self._messages[end:]
-            name = _MESSAGES.get(message[0], f"handshake message {message[0]}")
-            host = server_name(message) if message[0] == 1 else ""
-            yield f"TLS {name} {host}".rstrip()
+            whole, self._messages = self._messages[:end], self._messages[end:]
+            host = server_name(whole) if whole[0] == 1 else ""
+            yield f"TLS {message(whole[0])} {host}".rstrip()
 
 
 def dtls_records(datagram: bytes) -> list[str]:
@@ -113,7 +122,7 @@ def dtls_records(datagram: bytes) -> list[str]:
         elif epoch or len(body) != 2:
             told.append("alert, encrypted")
         else:
-            told.append(f"alert, {_ALERTS.get(body[1], body[1])}")
+            told.append(f"alert, {alert(body[1])}")
     return told
 
 

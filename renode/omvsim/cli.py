@@ -19,6 +19,7 @@ from netsim import paths
 from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
+from omvsim.evidence import OUTCOMES
 from omvsim.options import duration, is_name, size
 from omvsim.progress import Progress
 from omvsim.rawrepl import ProtocolError, State
@@ -28,8 +29,10 @@ from omvsim.testbed import (
     FirmwareFault,
     ScriptError,
     ScriptExit,
+    ScriptReset,
     Testbed,
     TimeLimit,
+    outcome_of,
     read_script,
 )
 
@@ -39,8 +42,8 @@ OTHERS |= {"import": "importer", "renode": "renode_run"}
 EXIT_CODES = """\
 exit codes:
   0    the script ran to its end, or to sys.exit()
-  1    it raised an exception (its traceback is on standard error), or called
-       sys.exit() with a status that is not 0
+  1    it raised an exception (its traceback is on standard error), called
+       sys.exit() with a status that is not 0, or reset the camera
   2    usage or bad input
   3    the firmware took a fault, locked up, or speaks no raw REPL
   4    a time limit passed
@@ -98,34 +101,41 @@ def run(options: argparse.Namespace) -> int:
                     testbed.exec(source, options.time_limit, lines or printed)
             else:
                 testbed.play(source, options.time_limit, printed)
-    except ScriptError as error:
+    except (ScriptError, FirmwareFault, ProtocolError, TimeLimit, KeyboardInterrupt) as error:
         progress.clear()
-        told = f"omvsim: {error}" if isinstance(error, ScriptExit) else str(error).rstrip()
-        print(told, file=sys.stderr)
-        code = 1
-    except FirmwareFault as error:
-        progress.clear()
-        print(f"omvsim: the firmware faulted: {error}", file=sys.stderr)
-        code = 3
-    except ProtocolError as error:
-        progress.clear()
-        print(f"omvsim: the camera speaks no raw REPL: {error}", file=sys.stderr)
-        code = 3
-    except TimeLimit as error:
-        progress.clear()
-        print(f"omvsim: {error}", file=sys.stderr)
-        code = 4
-    except KeyboardInterrupt:
-        progress.clear()
-        print("omvsim: interrupted", file=sys.stderr)
-        code = 130
+        code = OUTCOMES[outcome_of(error)[0]] or 0
+        if told := complaint(error):
+            print(told, file=sys.stderr)
     progress.clear()
     if code != 130:
         console.end()
+    if result and result.cause and result.cause != result.detail:
+        print(f"omvsim: why: {result.cause}", file=sys.stderr)
     for what in result.beyond if result else ():
         print(f"omvsim: {what}", file=sys.stderr)
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
     return code
+
+
+def complaint(error: BaseException) -> str:
+    """What ended a run, for standard error."""
+    told = f"omvsim: {error}"
+    match error:
+        case ScriptExit():
+            pass
+        case ScriptReset():
+            told = ""  # its cause tells it
+        case ScriptError():
+            told = str(error)
+        case FirmwareFault():
+            told = f"omvsim: the firmware faulted: {error}"
+        case ProtocolError():
+            told = f"omvsim: the camera speaks no raw REPL: {error}"
+        case TimeLimit():
+            told += f"\n{error.traceback}"
+        case KeyboardInterrupt():
+            told = "omvsim: interrupted"
+    return told.rstrip()
 
 
 def repl(options: argparse.Namespace) -> int:

@@ -1,32 +1,61 @@
-"""pytest fixtures that are thin over Testbed: `testbed` makes one, `camera` is one that booted."""
+"""pytest fixtures that are thin over Testbed: `testbed` makes one, `camera` is one that booted.
+
+What a test raises is how its cameras' runs have ended, and its report tells why, and where the
+evidence is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from omvsim.testbed import Testbed
+from omvsim.testbed import Testbed, outcome_of
+
+RAISED = pytest.StashKey[BaseException]()
+CAMERAS = pytest.StashKey[list[Testbed]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A section for each camera of a test that has failed."""
+    report = yield
+    if (
+        call.when == "call"
+        and call.excinfo
+        and not call.excinfo.errisinstance(pytest.skip.Exception)
+    ):
+        item.stash[RAISED] = call.excinfo.value
+        for camera in item.stash.get(CAMERAS, []):
+            cause = camera.cause(call.excinfo.value)
+            told = [f"why: {cause}"] if cause else []
+            told += [f"evidence: {camera.evidence.folder}"] if camera.evidence else []
+            report.sections.append((camera.name, "\n".join(told)))
+    return report
 
 
 @pytest.fixture
-def testbed(tmp_path: Path) -> Iterator[Callable[..., Testbed]]:
+def testbed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Testbed]]:
     """A factory: testbed(firmware=..., scenario=..., seed=...) boots a camera; evidence goes to
     a folder of its own below the test's temporary one."""
-    with ExitStack() as stack:
-        count = 0
+    cameras = request.node.stash.setdefault(CAMERAS, [])
 
-        def make(**options: Any) -> Testbed:
-            nonlocal count
-            count += 1
-            made = stack.enter_context(Testbed(out=tmp_path / f"camera{count}", **options))
-            made.boot()
-            return made
+    def make(**options: Any) -> Testbed:
+        made = Testbed(out=tmp_path / f"camera{len(cameras) + 1}", **options)
+        cameras.append(made)
+        made.boot()
+        return made
 
-        yield make
+    yield make
+    raised = request.node.stash.get(RAISED, None)
+    with ExitStack() as stack:  # each is closed, whatever another raises
+        for camera in cameras:
+            stack.callback(camera.close, *outcome_of(raised))
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ class Execution:
     source: bytes
     exits: bool = False
     status: int | str | None = None
+    reset: bool = False  # the camera has been reset meanwhile
     state: State = State.ENTER
     output: bytearray = field(default_factory=bytearray)
     traceback: bytearray = field(default_factory=bytearray)

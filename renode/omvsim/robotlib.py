@@ -64,6 +64,12 @@ class robotlib:
             raise AssertionError("no camera runs: Start Camera comes first")
         return self._testbed
 
+    @property
+    def _why(self) -> str:
+        """The cause of what was raised, as the end of a message."""
+        error = ScriptError(self._raised)
+        return f"\nwhy: {self.testbed.cause(error)}" if self._raised else ""
+
     # The camera -------------------------------------------------------------------------
 
     @keyword
@@ -171,6 +177,10 @@ class robotlib:
             self.testbed.finish(script, round(limit_s * SECOND))
         except ScriptError as error:
             self._raised = str(error)
+        except TimeLimit as error:
+            self.testbed.locate(script, error)
+            told = f"{error}\n{error.traceback}why: {self.testbed.cause(error)}"
+            raise AssertionError(told) from None
         self.testbed.run_for(SETTLE)
 
     @keyword
@@ -179,7 +189,7 @@ class robotlib:
         assert self._script is not None, "no script runs: Camera Starts comes first"
         if self._script.state is State.DONE:
             self.camera_finishes()
-            raise AssertionError(f"the script ended:\n{self._text}{self._raised}")
+            raise AssertionError(f"the script ended:\n{self._text}{self._raised}{self._why}")
 
     @keyword
     def camera_is_interrupted(self) -> None:
@@ -191,7 +201,9 @@ class robotlib:
         except ScriptError as error:
             self._raised = str(error)
         if "KeyboardInterrupt" not in self._raised:
-            raise AssertionError(f"the script had ended before:\n{self._text}{self._raised}")
+            raise AssertionError(
+                f"the script had ended before:\n{self._text}{self._raised}{self._why}"
+            )
         self._raised = ""
 
     @keyword
@@ -326,7 +338,7 @@ class robotlib:
         space around it does not count."""
         if self._text.strip() != text.strip():
             raise AssertionError(
-                f"the camera did not print {text!r}, but:\n{self._text}{self._raised}"
+                f"the camera did not print {text!r}, but:\n{self._text}{self._raised}{self._why}"
             )
 
     @keyword
@@ -334,7 +346,7 @@ class robotlib:
         """The script printed this text among others, whether or not it raised later."""
         if text not in self._text:
             raise AssertionError(
-                f"the camera did not print {text!r}, but:\n{self._text}{self._raised}"
+                f"the camera did not print {text!r}, but:\n{self._text}{self._raised}{self._why}"
             )
 
     @keyword
@@ -353,7 +365,7 @@ class robotlib:
     def camera_should_not_raise(self) -> None:
         """The script ran to its end."""
         if self._raised:
-            raise AssertionError(f"the camera raised:\n{self._raised}")
+            raise AssertionError(f"the camera raised:\n{self._raised}{self._why}")
 
     @keyword
     def camera_should_raise(self, exception: str, text: str = "") -> None:
@@ -369,7 +381,8 @@ class robotlib:
         name = lines[last].partition(":")[0] if lines else ""
         message = "\n".join(lines[last:])
         if name not in exception.split(" or ") or text not in message:
-            raise AssertionError(f"expected {exception} ... {text}, the camera raised:\n{message}")
+            told = f"expected {exception} ... {text}, the camera raised:\n{message}{self._why}"
+            raise AssertionError(told)
 
     # The network ------------------------------------------------------------------------
 

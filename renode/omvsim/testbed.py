@@ -29,7 +29,7 @@ from omvsim import portable, repl
 from omvsim.engine import Fault, Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
-from omvsim.evidence import CONSOLE_LIMIT, OUTCOMES, Evidence, Result
+from omvsim.evidence import CONSOLE_LIMIT, OUTCOMES, Evidence, Result, cause
 from omvsim.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
@@ -53,6 +53,8 @@ class FirmwareFault(Exception):
 
 class TimeLimit(Exception):
     """What was waited for did not come in time."""
+
+    traceback = ""  # of the script that Ctrl-C has ended then
 
 
 class ScriptError(Exception):
@@ -80,6 +82,13 @@ def testbed_version() -> str:
         return ""
 
 
+class ScriptReset(ScriptError):
+    """The script has reset the camera."""
+
+    def __init__(self) -> None:
+        super().__init__("the script has reset the camera, and nothing runs there any more")
+
+
 def outcome_of(error: BaseException | None) -> tuple[str, str]:
     """How a run ended that ended with this exception: a key of OUTCOMES, and what to tell."""
     match error:
@@ -87,6 +96,8 @@ def outcome_of(error: BaseException | None) -> tuple[str, str]:
             return "passed", ""
         case ScriptExit():
             outcome = "exited"
+        case ScriptReset():
+            outcome = "reset"
         case ScriptError():
             outcome = "exception"
         case FirmwareFault():
@@ -101,7 +112,8 @@ def outcome_of(error: BaseException | None) -> tuple[str, str]:
             outcome = "interrupted"
         case _:
             outcome = "error"
-    return outcome, str(error)
+    where = error.traceback if isinstance(error, TimeLimit) else ""
+    return outcome, f"{error}\n{where}".rstrip("\n")
 
 
 def find_scenario(
@@ -128,6 +140,7 @@ class Testbed:
     __test__ = False  # not a test, whatever pytest makes of its name
     stride = STRIDE
     _halted = False  # locked up: its time stands still
+    _source = b""  # of the last script
 
     def __init__(
         self,
@@ -168,7 +181,7 @@ class Testbed:
         self.engine.patience_ns = PATIENCE
         self._link = self.scenario.camera.link
         self.engine.set_link(self._link)
-        self.console, self.booted = bytearray(), False
+        self.console, self.booted, self._put = bytearray(), False, dict[str, bytes]()
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
         text, files = portable.pack(self.scenario, description, BOARD) if out else ("", {})
@@ -261,6 +274,7 @@ class Testbed:
             result = self.result
             result.outcome, result.detail = outcome, detail
             result.exit_code = OUTCOMES[outcome]
+            result.cause = self._cause(outcome, detail)
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
@@ -268,6 +282,26 @@ class Testbed:
             result.capture_beyond = self.port.capture.beyond if self.port.capture else 0
             self.evidence.finish(result)
             self.evidence = None
+
+    def cause(self, error: BaseException) -> str:
+        """Why the camera has come to this exception, in a sentence (evidence.cause)."""
+        return self._cause(*outcome_of(error))
+
+    def _cause(self, outcome: str, detail: str) -> str:
+        if outcome in ("passed", "interrupted", "error"):
+            return ""
+        source = self._source.decode("utf-8", "replace")
+        with suppress(UserError):
+            own = self.scenario
+            files = netsim.camera_files(own) | self._put
+            world = replace(self.network.scenario, faults=own.faults, camera=own.camera)
+            return cause.sentence(cause.Case(
+                outcome, detail, source, self.engine.now, self.engine.clock, world, files,
+                cause.packets(self.evidence.capture) if self.evidence else (),
+                self.evidence.events if self.evidence else (), self.engine.fault,
+                str(self.port.address or ""), self.engine.instructions, self.image.path,
+            ))  # fmt: skip
+        return ""
 
     def _record(self, call: str, **arguments: Any) -> None:
         """Keep what comes from outside, for `omvsim replay`."""
@@ -294,6 +328,8 @@ class Testbed:
             camera._hear()
         for camera, stop in stops.items():
             camera._halted = stop is Stop.LOCKUP
+            if stop is Stop.RESET and camera._execution:
+                camera._execution.reset = True
             if stop in (Stop.FAULT, Stop.LOCKUP) and camera._fault is None:
                 camera._report_fault(stop)
         return stops[self]
@@ -409,6 +445,7 @@ class Testbed:
         self._record("start", source=content.decode("latin-1"))
         execution = Execution(content, self._exits or MAY_EXIT.search(content) is not None)
         self._execution, self._fed, self._script_printed = execution, len(self.console), printed
+        self._source = content
         self.engine.console_write(execution.start())
         return execution
 
@@ -434,7 +471,12 @@ class Testbed:
 
     def finish(self, execution: Execution, limit: int = 20 * SECOND) -> str:
         """Wait for a script's end; what it printed. Raises ScriptError, TimeLimit."""
-        self.run_until(lambda: execution.state is State.DONE, limit, "the script's end")
+        self.run_until(
+            lambda: execution.state is State.DONE or execution.reset, limit, "the script's end"
+        )
+        if execution.reset:
+            self._execution = None
+            raise ScriptReset
         if execution.status is not None:
             self.result.exit_status = execution.status
             raise ScriptExit(execution.status)
@@ -457,13 +499,23 @@ class Testbed:
         execution = self.start(source, printed)
         try:
             return self.finish(execution, limit)
-        except TimeLimit:
-            self.type(CTRL_C)
+        except TimeLimit as error:
+            self.locate(execution, error)
             raise
+
+    def locate(self, execution: Execution, error: TimeLimit) -> None:
+        """Press Ctrl-C, and keep in the error the traceback that the script ends with."""
+        try:
+            self.interrupt(execution, SECOND)
+        except ScriptError as ended:
+            error.traceback = str(ended)
+        except (TimeLimit, FirmwareFault, ProtocolError):
+            return  # it does not listen
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file on the camera."""
         self._exits = self._exits or MAY_EXIT.search(content) is not None
+        self._put[name.lstrip("/")] = content
         lines = [f"f=open({name!r},'wb')", "w=f.write"]
         chunks = [content[i : i + 252] for i in range(0, len(content), 252)]
         if len(repr(content)) > len(content) * 4 / 3:  # each byte on the line costs host time
@@ -471,7 +523,9 @@ class Testbed:
             lines += [f"w(a({b64encode(chunk)!r}))" for chunk in chunks]
         else:
             lines += [f"w({chunk!r})" for chunk in chunks]
+        source = self._source
         self.exec("\n".join([*lines, "f.close()"]), 60 * SECOND)
+        self._source = source
 
     def get(self, name: str) -> bytes:
         """Read a file of the camera."""

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
 import netsim
 from omvsim.engine import Fault
-from omvsim.image import DAMAGE
+from omvsim.evidence.places import function_at
 from omvsim.testbed import BOARD, Testbed, outcome_of
 
 #: OSError: [Errno 110] ETIMEDOUT, OSError: -110, OSError: (-30592, 'MBEDTLS_ERR_...')
@@ -33,25 +28,6 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{self.outcome}: {self.cause}" if self.cause else self.outcome
-
-
-def function_at(image: Path, address: int) -> str:
-    """The function of an ELF image that an address lies in."""
-    return _function_at(image, image.stat().st_mtime_ns, address)
-
-
-@lru_cache(maxsize=256)  # shrinking asks the same of each candidate
-def _function_at(image: Path, changed: int, address: int) -> str:
-    with image.open("rb") as file, suppress(*DAMAGE):
-        for section in ELFFile(file).iter_sections():
-            if not isinstance(section, SymbolTableSection):
-                continue
-            for symbol in section.iter_symbols():
-                start = symbol["st_value"] & ~1
-                size = symbol["st_size"]
-                if symbol["st_info"]["type"] == "STT_FUNC" and start <= address < start + size:
-                    return str(symbol.name)
-    return ""
 
 
 def fault_cause(fault: Fault, image: Path) -> str:

@@ -83,7 +83,7 @@ def test_the_peer_of_our_own_capture_does_the_same(
     again = omvsim("run", "--firmware", image, "--scenario", made, "--out", tmp_path / "b", example)
     first = (tmp_path / "run/console.log").read_bytes().splitlines()
     assert again.returncode == 1
-    assert again.stderr.splitlines()[-2].encode() in first
+    assert again.stderr.splitlines()[-3].encode() in first
 
 
 def conversation(folder: Path) -> list[tuple[bool, bytes]]:

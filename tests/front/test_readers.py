@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from omvsim import certs, conformance, examples, importer, repl, replay, shrink, surroundings
 from omvsim import image as images
 from omvsim.engine import choice as engines
+from omvsim.evidence.places import place_at
 from omvsim.testbed import BOARD, Testbed, read_script
-from omvsim.verdict import function_at
 
 import netsim
 from netsim import scenario as scenarios
@@ -67,7 +67,7 @@ def read_board(path: Path, folder: Path) -> None:
 
 def read_image(path: Path, folder: Path) -> None:
     image = images.load(path)
-    function_at(path, 0x08000008)
+    place_at(path, 0x08000008)
     images.check_vectors(image, repl.load(BOARD).memories)
     if image.littlefs:
         image = images.holding(image, {"a/b": b"x"})
@@ -250,7 +250,7 @@ def test_images_and_certificates_that_ended_in_a_traceback(tmp_path: Path) -> No
         images.load(path)
     table = int.from_bytes(content[32:36], "little") + 40  # e_shoff, the section .symtab
     path.write_bytes(content[: table + 36] + bytes(4) + content[table + 40 :])  # sh_entsize
-    assert function_at(path, 0x08000008) == ""
+    assert place_at(path, 0x08000008) == ""
     der = certificates(tmp_path)["0.der"]
     (tmp_path / "0.der").write_bytes(der[:12] + bytes([der[12] ^ 1]) + der[13:])  # version 4
     with pytest.raises(UserError, match=r"certificates.x: 3 is not a valid X509 version"):

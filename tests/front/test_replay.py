@@ -390,7 +390,7 @@ def test_a_random_fault_becomes_the_frame_it_hit(omvsim: Run, tmp_path: Path, im
     script.write_text(ASK)
     done = omvsim("run", "--firmware", image, "--scenario", world, "--out", run, script)
     assert done.returncode == 1, done.stderr
-    raised = done.stderr.splitlines()[-2]
+    raised = done.stderr.splitlines()[-3]
     lost = int(raised.removeprefix("OSError: ")).bit_length()
     done = omvsim("replay", "--shrink", run)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -401,7 +401,7 @@ def test_a_random_fault_becomes_the_frame_it_hit(omvsim: Run, tmp_path: Path, im
     assert rule["nth"] == 3 + lost  # two frames of DHCP and one of ARP come before the answers
     done = omvsim("run", "--firmware", image, "--scenario", run / "shrunk.toml", "--out",
                   tmp_path / "again", script)  # fmt: skip
-    assert done.stderr.splitlines()[-2] == raised
+    assert done.stderr.splitlines()[-3] == raised
 
 
 def test_numbers_go_half_way_to_their_defaults() -> None:

@@ -54,7 +54,7 @@ def test_messages(omvsim: Run, tmp_path: Path, image: Path) -> None:
                   tmp_path / "out", tmp_path / "s.py")  # fmt: skip
     assert done.returncode == 2 and r"\x1b[2J: unknown key" in done.stderr
     done = omvsim("run", "--firmware", image, "--out", tmp_path / "out", tmp_path / "s.py")
-    assert done.stderr.splitlines()[-2] == f"ValueError: {SHOWN}"
+    assert done.stderr.splitlines()[-3] == f"ValueError: {SHOWN}"
     done = omvsim("run", tmp_path / f"no{EVIL}.py")
     assert done.returncode == 2 and f"no{SHOWN}.py" in done.stderr
     assert not any(c in done.stderr for c in EVIL if not c.isprintable())

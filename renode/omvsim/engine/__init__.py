@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -116,6 +117,11 @@ class Engine(Protocol):
     @property
     def fault(self) -> Fault | None:
         """The last fault exception since reset."""
+        ...
+
+    @property
+    def clock(self) -> datetime | None:
+        """What the calendar shows; None where the engine does not tell."""
         ...
 
     @property

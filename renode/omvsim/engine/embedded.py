@@ -22,6 +22,7 @@ from omvsim.peripherals.eth import Eth
 from omvsim.peripherals.flash import Flash
 from omvsim.peripherals.phy import Phy
 from omvsim.peripherals.rcc import Rcc
+from omvsim.peripherals.rtc import Rtc
 from omvsim.peripherals.usart import Usart
 from omvsim.repl import Board
 
@@ -200,6 +201,11 @@ class Embedded:
             f["mmfar"],
             f["bfar"],
         )
+
+    @property
+    def clock(self) -> datetime | None:
+        clocks = list(self._hardware.all(Rtc))
+        return clocks[0].time.replace(tzinfo=UTC) if clocks else None
 
     @property
     def unmodelled(self) -> list[Unmodelled]:

@@ -155,6 +155,10 @@ class Renode:
             counts[key] = counts.get(key, 0) + 1
         return [Unmodelled(a, write, pc, 0, n) for (a, write, pc), n in sorted(counts.items())]
 
+    @property
+    def clock(self) -> datetime | None:
+        return None
+
     def run(self, until: int) -> Stop:
         host_end = time.monotonic_ns() + self.patience_ns if self.patience_ns else None
         while True:

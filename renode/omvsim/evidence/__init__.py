@@ -26,6 +26,7 @@ OUTCOMES = {
     "passed": 0,
     "exception": 1,
     "exited": 1,
+    "reset": 1,
     "error": 2,
     "fault": 3,
     "lockup": 3,
@@ -62,6 +63,7 @@ class Result:
     exit_code: int | None = None
     exit_status: int | str | None = None  # what sys.exit() was given, if it was a failure
     detail: str = ""
+    cause: str = ""  # of a run that did not pass, in a sentence
     virtual_ns: int = 0
     instructions: int = 0
     host_seconds: float = 0.0
@@ -185,6 +187,11 @@ class Evidence:
         with self._writing():
             self._calls.write(json.dumps(told, default=str) + "\n")
             self._calls.flush()
+
+    @property
+    def events(self) -> list[netsim.Event]:
+        """The steps of the conversation, of many only both ends."""
+        return self._events
 
     def event(self, event: netsim.Event) -> None:
         """A step of the conversation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography import x509
@@ -9,41 +10,77 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
+from netsim.certificates import DAMAGE
+from omvsim.evidence.cause import signed_by
+
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
 
 
 class Chains:
-    """`table` holds what is made, `lost` hears what could not be taken over."""
+    """`table` holds what is made, `lost` hears what could not be taken over. `anchors` are what
+    the device trusts; a new one stands in for each."""
 
-    def __init__(self, lost: list[str]) -> None:
+    def __init__(self, lost: list[str], anchors: Sequence[x509.Certificate] = ()) -> None:
         self.table: dict[str, dict[str, Any]] = {}
         self.lost = lost
         self._known: dict[bytes, str] = {}
+        self._anchors = {
+            self._made(a.tbs_certificate_bytes, "ca", self._options(a, "--ca") | {"ca": True}): a
+            for a in anchors
+        }
+
+    @property
+    def anchors(self) -> list[str]:
+        """Names of what stands in for the device's authorities."""
+        return list(self._anchors)
 
     def chain(self, body: bytes, where: str) -> str:
         """Make a Certificate message's chain anew, from the root down; the leaf's name."""
-        chain, body = [], body[3:]
+        chain, body, whole = list[x509.Certificate](), body[3:], True
         while len(body) >= 3:
             size = int.from_bytes(body[:3], "big")
-            chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
+            try:
+                chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
+            except DAMAGE as error:
+                self.lost.append(f"{where}: a certificate that cannot be read: {error}")
+                whole = whole and bool(chain)  # its own is none
             body = body[3 + size :]
-        issuer = None
-        top = chain[-1]
-        if top.issuer != top.subject:
-            root = top.issuer.rfc4514_string()
-            options = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
-            options["key"] = kind = _signer(top)
-            issuer = self._made(root.encode(), "ca", options)
-            self.lost.append(
-                f"{where}: the root {root}, which was not sent: a new {kind} stands in"
-            )
+        if not chain or not whole:
+            return self.new("unknown", {})
+        issuer, complete = self._above(chain[-1], where)
+        sent: list[str] = []
         for number, certificate in reversed(list(enumerate(chain))):
             options = self._options(certificate, where)
             if issuer:
                 options["issuer"] = issuer
+            if not number and not complete:
+                options["chain"] = sent[::-1]
             name = "intermediate" if number else "server"
             issuer = self._made(certificate.tbs_certificate_bytes, name, options)
+            sent.append(issuer)
         return issuer or ""
+
+    def _above(self, top: x509.Certificate, where: str) -> tuple[str | None, bool]:
+        """Who has signed the last certificate that was sent; was nothing between it and a root
+        left out?"""
+        if top.issuer == top.subject:
+            return None, True
+        for name, anchor in self._anchors.items():
+            if signed_by(top, anchor):
+                return name, True
+        issuer = top.issuer.rfc4514_string()
+        options: dict[str, Any] = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
+        options["key"] = kind = _signer(top)
+        stranger = any(anchor.subject == top.issuer for anchor in self._anchors.values())
+        if self._anchors and not stranger:
+            options["issuer"] = self.anchors[0]
+            self.lost.append(
+                f"{where}: {issuer}, which was not sent: a new {kind} stands in, signed by what "
+                "stands in for --ca"
+            )
+            return self._made(issuer.encode(), "missing", options), False
+        self.lost.append(f"{where}: the root {issuer}, which was not sent: a new {kind} stands in")
+        return self._made(issuer.encode(), "ca", options), True
 
     def _made(self, identity: bytes, name: str, options: dict[str, Any]) -> str:
         if identity not in self._known:

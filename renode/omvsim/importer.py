@@ -7,21 +7,24 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from io import BytesIO
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from scapy.utils import PcapReader
 
 from netsim import paths
 from netsim import scenario as scenarios
 from netsim.certificates import DAMAGE
 from omvsim import outputs, services, shrink, talks
+from omvsim.captures import frames, script, trust
 from omvsim.chains import Chains
 from omvsim.errors import UserError
+from omvsim.evidence import cause
 from omvsim.manners import VERSIONS, Manners, ms
 from omvsim.talks import Loss, Talk
 from omvsim.terminal import visible
@@ -46,6 +49,7 @@ def add_command(commands: Any) -> None:
         epilog=textwrap.dedent("""\
             examples:
               omvsim import --camera 10.0.0.7 --out robot/field/office.toml office.pcapng
+              omvsim import --ca customer-ca.pem customer.pcapng
 
             Private keys are not in a capture: certificates are made anew with the same kinds of
             keys, names, dates and issuers. What could not be carried over is told.
@@ -59,7 +63,15 @@ def add_command(commands: Any) -> None:
         metavar="ADDRESS",
         help="the device (default: who got a lease, else who opens most connections)",
     )
-    command.add_argument("--out", type=Path, metavar="FILE", help="default: CAPTURE's name .toml")
+    command.add_argument(
+        "--ca", type=Path, metavar="FILE",
+        help="the authority that the device trusts, PEM or DER: the recorded certificates are "
+        "checked against it, and the camera gets one that stands in for it",
+    )  # fmt: skip
+    command.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="default: CAPTURE's name .toml; the camera's script lies beside it, as .py",
+    )  # fmt: skip
     command.add_argument("--force", action="store_true", help="overwrite a file that is there")
     command.set_defaults(call=import_capture)
 
@@ -67,25 +79,34 @@ def add_command(commands: Any) -> None:
 class Importer:
     """`table` is the scenario, `lost` what it could not take over."""
 
-    def __init__(self, packets: list[Any], camera: str | None) -> None:
+    def __init__(
+        self, packets: list[Any], camera: str | None, anchors: Sequence[x509.Certificate] = ()
+    ) -> None:
         self.lost: list[str] = []
+        self.packets = packets = list(frames.apart(packets, self.lost))
         found, losses, cut = talks.conversations(packets)
         self.services = services.find(packets)
         self.camera = camera or self._guess(found)
-        own = [t for t in found if self.camera in (t.client[0], t.server[0])]
+        self.own = own = [t for t in found if self.camera in (t.client[0], t.server[0])]
         if not own and self.camera not in self.services.leases:
+            others = frames.kinds(packets)
             raise UserError(
                 f"{self.camera or 'no device'} opens or takes no TCP connection or DTLS session in "
                 "it: name the device with --camera, and capture from before its first connection"
+                + (f"; only IPv4 is read, and it holds {others}" if others else "")
             )
         if cut:
             self.lost.append("what frames hold behind their first bytes: record them whole")
         if len(found) > len(own):
             self.lost.append(f"{len(found) - len(own)} conversations of others")
-        self._chains = Chains(self.lost)
+        self._chains = Chains(self.lost, anchors)
         self._start = int(packets[0].time)
         start = datetime.fromtimestamp(self._start, UTC)
         self.table: dict[str, Any] = {"time": start, "camera": {"rtc": start}}
+        names = ["ca.der", *(f"ca_{n}.der" for n in range(2, len(anchors) + 1))]
+        files = dict(zip(names, self._chains.anchors, strict=False))
+        if files:
+            self.table["camera"]["files"] = {n: {"certificate": ca} for n, ca in files.items()}
         self.table |= {"network": {}, "dhcp": {}, "dns": {}}
         self.table |= {"certificates": self._chains.table, "server": [], "client": [], "rule": []}
         trips = self._round_trips(own)
@@ -213,6 +234,8 @@ class Importer:
         hello = next((hello for t in answered if (hello := t.hello())), None)
         name = self._name(address, hello.name if hello else None)
         kind = "dtls" if met[0].datagrams else "tls" if hello else "tcp"
+        if any(b"STARTTLS" in talk.data("client")[0].upper() for talk in answered):
+            self.lost.append(f"{address}:{port}: STARTTLS: the TLS behind it is taken as text")
         server = {"kind": kind, "name": name, "address": address, "port": port}
         where, wrongs, facts = f"{name}:{port}", [], dict[str, Any]()
         for talk in answered:
@@ -306,10 +329,10 @@ def _told(packets: Iterable[Any]) -> Iterator[Any]:
         yield packet
 
 
-def read(capture: Path, camera: str | None) -> Importer:
+def read(capture: Path, camera: str | None, anchors: Sequence[x509.Certificate] = ()) -> Importer:
     """What a capture becomes; UserError where it is none, or holds no camera."""
     try:
-        content: Any = BytesIO(paths.read(capture))
+        content: Any = frames.opened(paths.read(capture))
         with PcapReader(content) as reader:
             packets = list(_told(reader))
     except OSError as error:
@@ -319,7 +342,7 @@ def read(capture: Path, camera: str | None) -> Importer:
     except Exception as error:  # whatever scapy makes of a damaged file
         raise UserError(f"{capture}: no readable capture: {error}") from None
     try:
-        return Importer(packets, camera)
+        return Importer(packets, camera, anchors)
     except UserError as error:
         raise UserError(f"{capture}: {error}") from None
     except (IndexError, *DAMAGE) as error:
@@ -334,15 +357,28 @@ def import_capture(options: argparse.Namespace) -> int:
         except ValueError:
             raise UserError(f"--camera {options.camera}: no address: write one") from None
     options.interrupt.at_once = True  # nothing of ctypes runs
-    made = read(options.capture, options.camera)
+    anchors = trust.authorities(options.ca) if options.ca else []
+    made = read(options.capture, options.camera, anchors)
     name = visible(options.capture.name.replace("\n", " "))
     text = f"# from {name}, the device was {made.camera}\n"
     text += shrink.render(made.table)
     out = options.out or options.capture.with_suffix(".toml")
-    scenarios.loads(text, str(out))  # what the camera's world cannot hold is told with its line
-    outputs.write({out: text.encode()}, options.force, "choose another --out")
+    world = scenarios.loads(text, str(out))  # what it cannot hold is told with its line
+    program = script.written(made.own, made.camera, world, name)
+    files = {out: text.encode()} | ({out.with_suffix(".py"): program.encode()} if program else {})
+    outputs.write(files, options.force, "choose another --out")
     for what in dict.fromkeys(made.lost):
         print(f"not carried over: {what}", file=sys.stderr)
     counts = [f"{len(made.table.get(key, []))} {key}(s)" for key in ("server", "client", "rule")]
     print(f"{out}: {', '.join(counts)}")
+    if anchors:
+        case = cause.Case(
+            "exception", "", clock=datetime.fromtimestamp(float(made.packets[0].time), UTC),
+            scenario=world, files={options.ca.name: anchors[0].public_bytes(Encoding.DER)},
+            packets=made.packets, camera=made.camera,
+        )  # fmt: skip
+        for told in trust.verdicts(case):
+            print(visible(told))
+    if program:
+        print(f"next: omvsim run --scenario {out} {out.with_suffix('.py')}")
     return 0

@@ -186,8 +186,9 @@ def conversations(packets: Iterable[Any]) -> tuple[list[Talk], list[tuple[Talk, 
 
 
 def starts_dtls(data: bytes) -> bool:
-    """A ClientHello in clear (RFC 6347)."""
-    return data[:2] == b"\x16\xfe" and data[3:5] == b"\0\0" and data[13:14] == b"\x01"
+    """A ClientHello in clear, or its first fragment (RFC 6347 section 4.2.3)."""
+    first = data[:2] == b"\x16\xfe" and data[3:5] == b"\0\0" and data[13:14] == b"\x01"
+    return first and data[19:22] == bytes(3)
 
 
 class _Trace:

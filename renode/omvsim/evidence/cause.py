@@ -200,6 +200,34 @@ def _raised(case: Case) -> str:
     return ""
 
 
+def wrong_with(case: Case, talk: Talk, chain: list[x509.Certificate]) -> list[str]:
+    """What is wrong with a chain, as the camera's anchors and clock see it (RFC 5280 section 6)."""
+    found = [] if _leads(case, chain) else [_issuer(case, talk, chain)]
+    found.append(_dates(case, talk, chain))
+    hello = talk.hello()
+    if hello and hello.name and not _is_for(chain[0], hello.name):
+        found.append(_names(case, talk, chain))
+    return [text for text in found if text]
+
+
+def _leads(case: Case, chain: list[x509.Certificate]) -> bool:
+    """Is there a path of signatures from the first certificate to an anchor?"""
+    at, left = chain[0], chain[1:]
+    while not any(at == a or signed_by(at, a) for a in case.anchors.values()):
+        above = [c for c in left if signed_by(at, c)]
+        if not above:
+            return False
+        at = above[0]
+        left.remove(at)
+    return True
+
+
+def _is_for(certificate: x509.Certificate, name: str) -> bool:
+    """Does one of its names match (RFC 6125 section 6.4.3)?"""
+    tail = "*." + name.partition(".")[2]
+    return any(n.lower() in (name.lower(), tail.lower()) for n in names_of(certificate))
+
+
 def _certificate_says(case: Case, found: re.Match[str]) -> str:
     """X509 verification: Mbed TLS tells all that is wrong, a line each."""
     talk = case.talk
@@ -504,7 +532,7 @@ def _credential(case: Case, found: re.Match[str]) -> str:
     for name in named:
         content = case.files[name]
         if content.lstrip().startswith(b"-----BEGIN"):
-            return f"{name} is PEM; the camera takes DER: `omvsim certs --convert {name}`"
+            return f"{name} is PEM; the camera takes DER: `omvsim certs --to-der {name}`"
     for name in named:
         content = case.files[name]
         is_certificate = False

@@ -1,0 +1,55 @@
+"""The frames of a capture, in the form that conversations are read from: IPv4 with two ends."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from scapy.layers.inet import IP, TCP, UDP
+
+DEVICE, PEER = "192.168.1.100", "192.168.1.2"  # where a loopback has one address for both
+LARGEST = 1 << 28  # bytes, of what gzip holds
+
+
+def opened(content: bytes) -> BinaryIO:
+    """A capture's bytes, out of gzip if they are in it; ValueError where that is too large."""
+    if content[:2] != b"\x1f\x8b":  # RFC 1952
+        return BytesIO(content)
+    with gzip.open(BytesIO(content)) as file:
+        plain = file.read(LARGEST + 1)
+    if len(plain) > LARGEST:
+        raise ValueError(f"more than {LARGEST >> 20} MB out of gzip")
+    return BytesIO(plain)
+
+
+def apart(packets: Iterable[Any], lost: list[str]) -> Iterator[Any]:
+    """Both ends of what has one address, as over a loopback, with an address each."""
+    servers = set[tuple[str, int]]()
+    for packet in packets:
+        if packet.haslayer(IP) and packet[IP].src == packet[IP].dst:
+            ip = packet[IP]
+            end = packet.getlayer(TCP) or packet.getlayer(UDP)
+            if end is not None:
+                address, asks = ip.src, not (packet.haslayer(TCP) and end.flags.A)
+                if asks and (address, end.sport) not in servers:
+                    servers.add((address, end.dport))
+                called = (address, end.dport) in servers
+                ip.src, ip.dst = (DEVICE, PEER) if called else (PEER, DEVICE)
+                told = f"{address}, which is both ends: {DEVICE} stands for who calls, {PEER} for "
+                if told + "who is called" not in lost:
+                    lost.append(told + "who is called")
+        yield packet
+
+
+def kinds(packets: Iterable[Any]) -> str:
+    """What frames there are besides IPv4, for a person who wonders why none is read."""
+    found = Counter[str]()
+    for packet in packets:
+        if not packet.haslayer(IP):
+            names = [layer.__name__ for layer in packet.layers()]
+            known = [n for n in names if n in ("IPv6", "ARP", "Dot11", "PPPoED", "LLDPDU")]
+            found[(known or names or ["?"])[0]] += 1
+    return ", ".join(f"{number} of {kind}" for kind, number in found.most_common(3))

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from netsim.certificates import DAMAGE
-from omvsim.evidence.cause import signed_by
+from omvsim.evidence.case import signed_by
 
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
 

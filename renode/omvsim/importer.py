@@ -24,7 +24,7 @@ from omvsim import outputs, services, shrink, talks
 from omvsim.captures import frames, script, trust
 from omvsim.chains import Chains
 from omvsim.errors import UserError
-from omvsim.evidence import cause
+from omvsim.evidence.case import Case
 from omvsim.manners import VERSIONS, Manners, ms
 from omvsim.talks import Loss, Talk
 from omvsim.terminal import visible
@@ -372,7 +372,7 @@ def import_capture(options: argparse.Namespace) -> int:
     counts = [f"{len(made.table.get(key, []))} {key}(s)" for key in ("server", "client", "rule")]
     print(f"{out}: {', '.join(counts)}")
     if anchors:
-        case = cause.Case(
+        case = Case(
             "exception", "", clock=datetime.fromtimestamp(float(made.packets[0].time), UTC),
             scenario=world, files={options.ca.name: anchors[0].public_bytes(Encoding.DER)},
             packets=made.packets, camera=made.camera,

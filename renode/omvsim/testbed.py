@@ -30,6 +30,7 @@ from omvsim.engine import Fault, Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import CONSOLE_LIMIT, OUTCOMES, Evidence, Result, cause
+from omvsim.evidence.case import Case, packets
 from omvsim.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
@@ -295,9 +296,9 @@ class Testbed:
             own = self.scenario
             files = netsim.camera_files(own) | self._put
             world = replace(self.network.scenario, faults=own.faults, camera=own.camera)
-            return cause.sentence(cause.Case(
+            return cause.sentence(Case(
                 outcome, detail, source, self.engine.now, self.engine.clock, world, files,
-                cause.packets(self.evidence.capture) if self.evidence else (),
+                packets(self.evidence.capture) if self.evidence else (),
                 self.evidence.events if self.evidence else (), self.engine.fault,
                 str(self.port.address or ""), self.engine.instructions, self.image.path,
             ))  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from netsim.scenario import Scenario
-from omvsim.evidence import cause
+from omvsim.evidence.case import BAD, spoken
 from omvsim.talks import Talk
 
 MOST = 20  # conversations
@@ -36,7 +36,7 @@ def written(found: Iterable[Talk], device: str, world: Scenario, capture: str) -
 
 def _call(talk: Talk, name: str, world: Scenario) -> str:
     hello = None
-    with suppress(*cause.BAD):
+    with suppress(*BAD):
         hello = talk.hello()
     kind = "socket.AF_INET, socket.SOCK_DGRAM" if talk.datagrams else ""
     text = PLAIN.format(kind=kind, host=name, port=talk.server[1])
@@ -48,7 +48,7 @@ def _call(talk: Talk, name: str, world: Scenario) -> str:
             load="".join(f"context.load_verify_locations(cafile={f!r})\n" for f in files),
             name=f", server_hostname={hello.name!r}" if hello.name else "",
         )
-    sent, got = (cause.spoken(talk, side) for side in ("client", "server"))
+    sent, got = (spoken(talk, side) for side in ("client", "server"))
     if sent:
         text += f'sock.write(b"." * {sent})\n'
     if got:

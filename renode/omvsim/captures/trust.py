@@ -11,7 +11,8 @@ from netsim import paths, tls_records
 from netsim.certificates import DAMAGE
 from omvsim import talks
 from omvsim.errors import UserError
-from omvsim.evidence import cause
+from omvsim.evidence.case import BAD, Case, chain_of
+from omvsim.evidence.chain import wrong_with
 from omvsim.talks import OTHER, Talk
 
 
@@ -28,7 +29,7 @@ def authorities(file: Path) -> list[x509.Certificate]:
     raise UserError(f"--ca {file}: no certificate in PEM or DER: name the device's CA file")
 
 
-def verdicts(case: cause.Case) -> list[str]:
+def verdicts(case: Case) -> list[str]:
     """What there is to say of each peer that has shown certificates, and of the device's alert.
 
     `case` holds the authority's file as the camera's only one, and the capture's time as its
@@ -36,11 +37,11 @@ def verdicts(case: cause.Case) -> list[str]:
     told = []
     for talk in case.talks:
         chain = []
-        with suppress(*cause.BAD):
-            chain = cause.chain_of(case, talk)
+        with suppress(*BAD):
+            chain = chain_of(case, talk)
         place = case.place(talk)
         if chain:
-            wrong = cause.wrong_with(case, talk, chain)
+            wrong = wrong_with(case, talk, chain)
             good = f"{place}'s certificates lead to the authority, and were valid for its name"
             told.append("; ".join(wrong) or good)
         elif (chosen := talk.chosen()) and 0x0304 in chosen.versions:
@@ -51,7 +52,7 @@ def verdicts(case: cause.Case) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _ended(case: cause.Case, talk: Talk) -> str:
+def _ended(case: Case, talk: Talk) -> str:
     """Who broke off, and with which alert."""
     for record in talk.records:
         if record.kind == talks.ALERT and record.clear and len(record.body) == 2:

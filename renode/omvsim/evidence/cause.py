@@ -9,157 +9,22 @@ from __future__ import annotations
 
 import re
 import ssl
-import struct
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import NameOID
-from scapy.error import Scapy_Exception
-from scapy.utils import PcapNgReader
 
-from netsim import Event, tls_records
-from netsim import scenario as scenarios
-from netsim.certificates import DAMAGE
-from omvsim import services, talks
+from netsim import tls_records
+from omvsim import talks
 from omvsim.engine import Fault
+from omvsim.evidence.case import BAD, Case, chain_of, counted, listed, spoken
+from omvsim.evidence.chain import VERIFIED
 from omvsim.evidence.places import place_at
 from omvsim.talks import Talk
 
-FRAME = re.compile(r'File "([^"]*)", line (\d+)')
 BUSY = 0.1  # instructions a nanosecond: it hardly sleeps
-MOST = 5_000  # frames
-COLD = 2020  # a clock below that year was never set
-BAD = (*DAMAGE, IndexError, KeyError, UnicodeError)
 NOT_HERE = {"sensor": "camera sensor", "pyb": "pyb module", "omv": "omv module", "ml": "ml module"}
 NO_NETWORKS = ("WLAN", "WIZNET5K", "PPP", "Bluetooth")
-
-
-@dataclass
-class Case:
-    """What a run left behind, as far as there is any."""
-
-    outcome: str
-    detail: str  # the traceback, or what the outcome says
-    source: str = ""  # of the script
-    now: int = 0  # ns since power-on
-    clock: datetime | None = None  # what the camera's calendar shows
-    scenario: scenarios.Scenario = field(default_factory=scenarios.default)
-    files: Mapping[str, bytes] = field(default_factory=dict)  # on the camera
-    packets: Sequence[Any] = ()  # of the capture, as scapy's
-    events: Sequence[Event] = ()
-    fault: Fault | None = None
-    camera: str = ""  # its address
-    instructions: int = 0
-    image: Path | None = None  # ELF
-
-    @cached_property
-    def talks(self) -> list[Talk]:
-        """The camera's conversations, in their order."""
-        found: list[Talk] = []
-        with suppress(*BAD):
-            found = talks.conversations(self.packets)[0]
-        return [t for t in found if not self.camera or self.camera in (t.client[0], t.server[0])]
-
-    @cached_property
-    def services(self) -> services.Services:
-        found = services.Services()
-        with suppress(*BAD):
-            found = services.find(self.packets)
-        return found
-
-    @cached_property
-    def raised(self) -> str:
-        """The exception, as the traceback's end tells it."""
-        lines = self.detail.strip().splitlines()
-        last = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=-1)
-        return "\n".join(lines[last + 1 :]).strip()
-
-    @cached_property
-    def line(self) -> int:
-        """Of the script, where it raised or hangs; 0: unknown."""
-        found = [int(n) for name, n in FRAME.findall(self.detail) if name == "<stdin>"]
-        return found[-1] if found else 0
-
-    @cached_property
-    def code(self) -> str:
-        """That line of the script."""
-        lines = self.source.splitlines()
-        return lines[self.line - 1].strip() if 0 < self.line <= len(lines) else ""
-
-    @cached_property
-    def loop(self) -> str:
-        """The `while` around that line."""
-        lines = self.source.splitlines()[: self.line]
-        deep = len(lines[-1]) - len(lines[-1].lstrip()) if lines else 0
-        for line in reversed(lines):
-            if (here := len(line) - len(line.lstrip())) < deep and line.strip():
-                if line.lstrip().startswith("while "):
-                    return line.strip()
-                deep = here
-        return ""
-
-    @cached_property
-    def talk(self) -> Talk | None:
-        """The conversation in which something happened last."""
-        return max(self.talks, key=last_time, default=None)
-
-    @property
-    def where(self) -> str:
-        return f" (script line {self.line})" if self.line else ""
-
-    @property
-    def true_time(self) -> datetime:
-        return self.scenario.time + timedelta(microseconds=self.now // 1000)
-
-    def name(self, address: str) -> str:
-        """Of a host: as the camera has asked for it, or the scenario calls it."""
-        known = {str(s.address): s.name for s in self.scenario.servers}
-        return self.services.names.get(address) or known.get(address) or address
-
-    def who(self, talk: Talk) -> str:
-        """The other end, by the name that the camera asked for."""
-        if self.is_server(talk):
-            return f"the client {self.name(talk.client[0])}"
-        with suppress(*BAD):
-            if (hello := talk.hello()) and hello.name:
-                return hello.name
-        return self.name(talk.server[0])
-
-    def place(self, talk: Talk) -> str:
-        who = self.who(talk)
-        return who if self.is_server(talk) else f"{who}:{talk.server[1]}"
-
-    def is_server(self, talk: Talk) -> bool:
-        return talk.server[0] == self.camera
-
-    def far(self, talk: Talk) -> str:
-        """The other end's side."""
-        return "client" if self.is_server(talk) else "server"
-
-    @cached_property
-    def anchors(self) -> dict[str, x509.Certificate]:
-        """Certificates on the camera that the script names; all, if it names none."""
-        found = {}
-        for name, content in self.files.items():
-            with suppress(*BAD):
-                found[name] = x509.load_der_x509_certificate(content)
-        named = {name: made for name, made in found.items() if name in self.source}
-        return named or found
-
-    def server(self, talk: Talk) -> scenarios.Server | None:
-        """What the scenario says of the other end."""
-        for server in self.scenario.servers:
-            if (str(server.address), server.listening_port) == talk.server:
-                return server
-        return None
 
 
 def sentence(case: Case) -> str:
@@ -200,34 +65,6 @@ def _raised(case: Case) -> str:
     return ""
 
 
-def wrong_with(case: Case, talk: Talk, chain: list[x509.Certificate]) -> list[str]:
-    """What is wrong with a chain, as the camera's anchors and clock see it (RFC 5280 section 6)."""
-    found = [] if _leads(case, chain) else [_issuer(case, talk, chain)]
-    found.append(_dates(case, talk, chain))
-    hello = talk.hello()
-    if hello and hello.name and not _is_for(chain[0], hello.name):
-        found.append(_names(case, talk, chain))
-    return [text for text in found if text]
-
-
-def _leads(case: Case, chain: list[x509.Certificate]) -> bool:
-    """Is there a path of signatures from the first certificate to an anchor?"""
-    at, left = chain[0], chain[1:]
-    while not any(at == a or signed_by(at, a) for a in case.anchors.values()):
-        above = [c for c in left if signed_by(at, c)]
-        if not above:
-            return False
-        at = above[0]
-        left.remove(at)
-    return True
-
-
-def _is_for(certificate: x509.Certificate, name: str) -> bool:
-    """Does one of its names match (RFC 6125 section 6.4.3)?"""
-    tail = "*." + name.partition(".")[2]
-    return any(n.lower() in (name.lower(), tail.lower()) for n in names_of(certificate))
-
-
 def _certificate_says(case: Case, found: re.Match[str]) -> str:
     """X509 verification: Mbed TLS tells all that is wrong, a line each."""
     talk = case.talk
@@ -236,92 +73,6 @@ def _certificate_says(case: Case, found: re.Match[str]) -> str:
         return ""
     told = [tell(case, talk, chain) for text, tell in VERIFIED if text in case.raised]
     return "; ".join(text for text in told if text)
-
-
-def _dates(case: Case, talk: Talk, chain: list[x509.Certificate]) -> str:
-    clock = case.clock
-    if clock is None:
-        return ""
-    whose = [(f"{case.who(talk)}'s certificate", chain[0])]
-    whose += [(f"the intermediate '{common_name(c.subject)}'", c) for c in chain[1:]]
-    whose += [(f"the CA certificate in {name}", c) for name, c in case.anchors.items()]
-    for what, made in whose:
-        first, last = made.not_valid_before_utc, made.not_valid_after_utc
-        if first <= clock <= last:
-            continue
-        right = first <= case.true_time <= last
-        if clock < first and clock.year < COLD:
-            told = f"the clock was never set: it says {clock:%Y-%m-%d}, and {what} is valid from "
-            return f"{told}{first:%Y-%m-%d} on: ntptime.settime() sets it"
-        bound = (
-            f"is valid from {first:%Y-%m-%d} on" if clock < first else f"expired {last:%Y-%m-%d}"
-        )
-        told = f"{what} {bound}; the camera's clock says {clock:%Y-%m-%d}"
-        return f"{told}, but it is {case.true_time:%Y-%m-%d}" if right else told
-    return ""
-
-
-def _issuer(case: Case, talk: Talk, chain: list[x509.Certificate]) -> str:
-    """Which signature leads nowhere."""
-    who, held = case.who(talk), _held(case)
-    top = chain[0]
-    for _ in chain:  # as far up as what was sent leads
-        above = [c for c in chain if c.subject == top.issuer and c != top]
-        if not above:
-            break
-        top = above[0]
-    issuer = common_name(top.issuer)
-    for name, anchor in case.anchors.items():
-        if anchor.subject == top.issuer and not signed_by(top, anchor):
-            signer = f"the '{issuer}' that signed {who}'s certificate"
-            return f"{name} holds another '{issuer}' than {signer}: their keys differ"
-    if top.issuer == top.subject:
-        if top == chain[0]:
-            return f"{who}'s certificate is its own issuer, and {held}"
-        return f"{who}'s chain ends at '{issuer}', and {held}"
-    if issuer in _lead_to_anchor(case):
-        return f"{who} sends its certificate without the intermediate '{issuer}'; {held}"
-    what = "certificate" if top == chain[0] else f"intermediate '{common_name(top.subject)}'"
-    return f"{who}'s {what} is signed by '{issuer}', and {held}"
-
-
-def _held(case: Case) -> str:
-    if not case.anchors:
-        return "the camera has no CA certificate"
-    return " and ".join(
-        f"{name} holds only '{common_name(made.subject)}'" for name, made in case.anchors.items()
-    )
-
-
-def _lead_to_anchor(case: Case) -> set[str]:
-    """Common names of the scenario's certificates whose issuers end at one of the camera's."""
-    options = case.scenario.certificates
-    anchors = {common_name(made.subject) for made in case.anchors.values()}
-    found = set()
-    for name in options:
-        path, at = [], name
-        while at in options and at not in path:
-            path.append(at)
-            at = options[at].issuer or ""
-        names = [options[n].common_name or n for n in path]
-        if anchors & set(names[1:]):
-            found.add(names[0])
-    return found
-
-
-def _names(case: Case, talk: Talk, chain: list[x509.Certificate]) -> str:
-    wanted, place = case.who(talk), f"{case.name(talk.server[0])}:{talk.server[1]}"
-    found = re.search(r"server_hostname\s*=\s*['\"]([^'\"]*)", case.code)
-    wanted = found[1] if found else wanted
-    held = _listed(names_of(chain[0]))
-    return f"the script asks for '{wanted}', and {place}'s certificate is for {held}"
-
-
-VERIFIED: list[tuple[str, Callable[[Case, Talk, list[x509.Certificate]], str]]] = [
-    ("validity", _dates),
-    ("not correctly signed", _issuer),
-    ("does not match with the expected CN", _names),
-]
 
 
 def _alert(case: Case, found: re.Match[str]) -> str:
@@ -447,7 +198,7 @@ def _never_answered(case: Case, talk: Talk) -> str:
 
 def _cable(case: Case) -> str:
     faults = [f.kind for f in case.scenario.faults if f.kind in ("link_down", "loss")]
-    return f": the scenario's cable suffers {_listed(faults)}" if faults else ""
+    return f": the scenario's cable suffers {listed(faults)}" if faults else ""
 
 
 def _silent(case: Case, talk: Talk) -> str:
@@ -520,7 +271,7 @@ def _file(case: Case, found: re.Match[str]) -> str:
     missing = [n for n in named if n.lstrip("/") not in case.files]
     if not missing:
         return ""
-    held = f"; it holds {_listed(sorted(case.files))}" if case.files else ""
+    held = f"; it holds {listed(sorted(case.files))}" if case.files else ""
     return f"'{missing[0]}' is not on the camera{held}: [camera.files] puts it there"
 
 
@@ -746,74 +497,3 @@ def _last(case: Case) -> str:
     if far:
         told.append(f"the network's: {far[-1].text}, from {far[-1].source}")
     return "; ".join(told) or case.detail.strip().splitlines()[-1] if told or case.detail else ""
-
-
-# Facts ---------------------------------------------------------------------------------------
-
-
-def packets(capture: Path) -> list[Any]:
-    """The last frames of a capture."""
-    found = deque[Any](maxlen=MOST)
-    damage = (OSError, EOFError, ValueError, struct.error, Scapy_Exception)
-    with suppress(*damage), PcapNgReader(str(capture)) as reader:
-        found.extend(reader)
-    return list(found)
-
-
-def last_time(talk: Talk) -> float:
-    """When something happened in it last."""
-    times = [talk.asked, talk.tried, *talk.fin.values(), *talk.reset.values()]
-    times += [now for side in talk.parts.values() for now, _ in side.values()]
-    return max(times + [r.time for r in talk.records])
-
-
-def chain_of(case: Case, talk: Talk) -> list[x509.Certificate]:
-    """What the other end has sent as its certificates, its own first."""
-    side, chain = case.far(talk), list[x509.Certificate]()
-    bodies = [m.body for m in talk.messages if (m.kind, m.side) == (talks.CERTIFICATE, side)]
-    body = bodies[-1][3:] if bodies else b""
-    while len(body) >= 3:
-        size = int.from_bytes(body[:3], "big")
-        chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
-        body = body[3 + size :]
-    return chain
-
-
-def common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string() or "nobody"
-
-
-def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, *BAD):
-        return False
-    return True
-
-
-def names_of(certificate: x509.Certificate) -> list[str]:
-    """Names and addresses that a certificate holds for (RFC 6125)."""
-    with suppress(x509.ExtensionNotFound):
-        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = list(value.get_values_for_type(x509.DNSName))
-        return names + [str(a) for a in value.get_values_for_type(x509.IPAddress)]
-    return [common_name(certificate.subject)]
-
-
-def spoken(talk: Talk, side: str) -> int:
-    """Bytes of data that a side has sent, without TLS's own."""
-    if not talk.hello():
-        return len(talk.data(side)[0])
-    chosen = talk.chosen()
-    overhead = 17 if chosen and 0x0304 in chosen.versions else 24
-    data = [r for r in talk.records if r.side == side and r.kind == talks.DATA]
-    return sum(max(0, len(r.body) - overhead) for r in data)
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return " and ".join(f"'{name}'" for name in dict.fromkeys(names))

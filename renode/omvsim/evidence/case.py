@@ -1,0 +1,219 @@
+"""What a run left behind, and the facts that a reason is made of."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+from scapy.error import Scapy_Exception
+from scapy.utils import PcapNgReader
+
+from netsim import Event
+from netsim import scenario as scenarios
+from netsim.certificates import DAMAGE
+from omvsim import services, talks
+from omvsim.engine import Fault
+from omvsim.talks import Talk
+
+FRAME = re.compile(r'File "([^"]*)", line (\d+)')
+MOST = 5_000  # frames
+BAD = (*DAMAGE, IndexError, KeyError, UnicodeError)
+
+
+@dataclass
+class Case:
+    """What a run left behind, as far as there is any."""
+
+    outcome: str
+    detail: str  # the traceback, or what the outcome says
+    source: str = ""  # of the script
+    now: int = 0  # ns since power-on
+    clock: datetime | None = None  # what the camera's calendar shows
+    scenario: scenarios.Scenario = field(default_factory=scenarios.default)
+    files: Mapping[str, bytes] = field(default_factory=dict)  # on the camera
+    packets: Sequence[Any] = ()  # of the capture, as scapy's
+    events: Sequence[Event] = ()
+    fault: Fault | None = None
+    camera: str = ""  # its address
+    instructions: int = 0
+    image: Path | None = None  # ELF
+
+    @cached_property
+    def talks(self) -> list[Talk]:
+        """The camera's conversations, in their order."""
+        found: list[Talk] = []
+        with suppress(*BAD):
+            found = talks.conversations(self.packets)[0]
+        return [t for t in found if not self.camera or self.camera in (t.client[0], t.server[0])]
+
+    @cached_property
+    def services(self) -> services.Services:
+        found = services.Services()
+        with suppress(*BAD):
+            found = services.find(self.packets)
+        return found
+
+    @cached_property
+    def raised(self) -> str:
+        """The exception, as the traceback's end tells it."""
+        lines = self.detail.strip().splitlines()
+        last = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=-1)
+        return "\n".join(lines[last + 1 :]).strip()
+
+    @cached_property
+    def line(self) -> int:
+        """Of the script, where it raised or hangs; 0: unknown."""
+        found = [int(n) for name, n in FRAME.findall(self.detail) if name == "<stdin>"]
+        return found[-1] if found else 0
+
+    @cached_property
+    def code(self) -> str:
+        """That line of the script."""
+        lines = self.source.splitlines()
+        return lines[self.line - 1].strip() if 0 < self.line <= len(lines) else ""
+
+    @cached_property
+    def loop(self) -> str:
+        """The `while` around that line."""
+        lines = self.source.splitlines()[: self.line]
+        deep = len(lines[-1]) - len(lines[-1].lstrip()) if lines else 0
+        for line in reversed(lines):
+            if (here := len(line) - len(line.lstrip())) < deep and line.strip():
+                if line.lstrip().startswith("while "):
+                    return line.strip()
+                deep = here
+        return ""
+
+    @cached_property
+    def talk(self) -> Talk | None:
+        """The conversation in which something happened last."""
+        return max(self.talks, key=last_time, default=None)
+
+    @property
+    def where(self) -> str:
+        return f" (script line {self.line})" if self.line else ""
+
+    @property
+    def true_time(self) -> datetime:
+        return self.scenario.time + timedelta(microseconds=self.now // 1000)
+
+    def name(self, address: str) -> str:
+        """Of a host: as the camera has asked for it, or the scenario calls it."""
+        known = {str(s.address): s.name for s in self.scenario.servers}
+        return self.services.names.get(address) or known.get(address) or address
+
+    def who(self, talk: Talk) -> str:
+        """The other end, by the name that the camera asked for."""
+        if self.is_server(talk):
+            return f"the client {self.name(talk.client[0])}"
+        with suppress(*BAD):
+            if (hello := talk.hello()) and hello.name:
+                return hello.name
+        return self.name(talk.server[0])
+
+    def place(self, talk: Talk) -> str:
+        who = self.who(talk)
+        return who if self.is_server(talk) else f"{who}:{talk.server[1]}"
+
+    def is_server(self, talk: Talk) -> bool:
+        return talk.server[0] == self.camera
+
+    def far(self, talk: Talk) -> str:
+        """The other end's side."""
+        return "client" if self.is_server(talk) else "server"
+
+    @cached_property
+    def anchors(self) -> dict[str, x509.Certificate]:
+        """Certificates on the camera that the script names; all, if it names none."""
+        found = {}
+        for name, content in self.files.items():
+            with suppress(*BAD):
+                found[name] = x509.load_der_x509_certificate(content)
+        named = {name: made for name, made in found.items() if name in self.source}
+        return named or found
+
+    def server(self, talk: Talk) -> scenarios.Server | None:
+        """What the scenario says of the other end."""
+        for server in self.scenario.servers:
+            if (str(server.address), server.listening_port) == talk.server:
+                return server
+        return None
+
+
+def packets(capture: Path) -> list[Any]:
+    """The last frames of a capture."""
+    found = deque[Any](maxlen=MOST)
+    damage = (OSError, EOFError, ValueError, struct.error, Scapy_Exception)
+    with suppress(*damage), PcapNgReader(str(capture)) as reader:
+        found.extend(reader)
+    return list(found)
+
+
+def last_time(talk: Talk) -> float:
+    """When something happened in it last."""
+    times = [talk.asked, talk.tried, *talk.fin.values(), *talk.reset.values()]
+    times += [now for side in talk.parts.values() for now, _ in side.values()]
+    return max(times + [r.time for r in talk.records])
+
+
+def chain_of(case: Case, talk: Talk) -> list[x509.Certificate]:
+    """What the other end has sent as its certificates, its own first."""
+    side, chain = case.far(talk), list[x509.Certificate]()
+    bodies = [m.body for m in talk.messages if (m.kind, m.side) == (talks.CERTIFICATE, side)]
+    body = bodies[-1][3:] if bodies else b""
+    while len(body) >= 3:
+        size = int.from_bytes(body[:3], "big")
+        chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
+        body = body[3 + size :]
+    return chain
+
+
+def common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string() or "nobody"
+
+
+def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, *BAD):
+        return False
+    return True
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """Names and addresses that a certificate holds for (RFC 6125)."""
+    with suppress(x509.ExtensionNotFound):
+        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = list(value.get_values_for_type(x509.DNSName))
+        return names + [str(a) for a in value.get_values_for_type(x509.IPAddress)]
+    return [common_name(certificate.subject)]
+
+
+def spoken(talk: Talk, side: str) -> int:
+    """Bytes of data that a side has sent, without TLS's own."""
+    if not talk.hello():
+        return len(talk.data(side)[0])
+    chosen = talk.chosen()
+    overhead = 17 if chosen and 0x0304 in chosen.versions else 24
+    data = [r for r in talk.records if r.side == side and r.kind == talks.DATA]
+    return sum(max(0, len(r.body) - overhead) for r in data)
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in dict.fromkeys(names))

@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from netsim import paths
 from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
-from omvsim.evidence import OUTCOMES
+from omvsim.evidence import OUTCOMES, foreseen
 from omvsim.options import duration, is_name, size
 from omvsim.progress import Progress
 from omvsim.rawrepl import ProtocolError, State
@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     source = read_script(options.script)  # before anything is made
     for other in options.beside:
         read_script(other.script)
+    modules = foreseen.modules(options.script, source)
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
     code, result = 0, None
     progress = Progress(options.interrupt.check, options.host_limit / SECOND)
@@ -89,12 +90,11 @@ def run(options: argparse.Namespace) -> int:
             options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
             script=str(options.script), outside=options.allow_outside,
             console_limit=options.console_limit, capture_limit=options.capture_limit,
+            files=modules,
         ) as testbed:  # fmt: skip
             result = testbed.result
             testbed.waiting = lambda: progress.tick(testbed)
-            for name in testbed.evidence.keys if testbed.evidence else ():
-                told = "holds a copy of a private key, for you alone to read"
-                print(f"omvsim: {image.display(out / name)} {told}", file=sys.stderr)
+            forewarn(testbed, source, modules)
             if bridges(options) or options.beside:  # what replay does not repeat
                 testbed.boot()
                 with bridged(testbed, options), joined(testbed, options, out) as lines:
@@ -115,6 +115,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"omvsim: {what}", file=sys.stderr)
     print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
     return code
+
+
+def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:
+    """What a person should know before the run, on standard error."""
+    told = [f"{name}, which the script imports, goes to the camera, too" for name in modules]
+    if testbed.evidence:
+        keys = (image.display(testbed.evidence.folder / name) for name in testbed.evidence.keys)
+        told += [f"{key} holds a copy of a private key, for you alone to read" for key in keys]
+    told += [f"warning: {text}" for text in foreseen.warnings(source, testbed.scenario)]
+    for line in told:
+        print(f"omvsim: {terminal.visible(line)}", file=sys.stderr)
 
 
 def complaint(error: BaseException) -> str:

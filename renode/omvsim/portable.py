@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import tomlkit
 
 import netsim
 from netsim import paths
+from netsim.scenario import File
 from omvsim.repl import Board
 
 FOLDER, BOARD = "files", "board"  # in an evidence folder
@@ -42,6 +44,20 @@ def pack(scenario: netsim.Scenario, board: Board, own: Path) -> tuple[str, dict[
     text, sources = _pack(scenario.text)
     files = {name: paths.read(scenario.folder / path) for name, path in sources.items()}
     return text, files | ({} if board.path.resolve() == own else _board(board))
+
+
+def with_files(scenario: netsim.Scenario, files: Mapping[str, str]) -> netsim.Scenario:
+    """The same world with more text files on the camera; those that are there stay."""
+    more = {name: text for name, text in files.items() if name not in scenario.camera.files}
+    if not more:
+        return scenario
+    document = tomlkit.parse(scenario.text)
+    table = document.setdefault("camera", tomlkit.table()).setdefault("files", tomlkit.table())
+    for name, text in more.items():
+        table[name] = {"text": text}
+    made = {name: File(text=text) for name, text in more.items()}
+    camera = replace(scenario.camera, files=scenario.camera.files | made)
+    return replace(scenario, text=tomlkit.dumps(document), camera=camera)
 
 
 @lru_cache(maxsize=16)  # the suites run hundreds of tests in one world

@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -158,9 +158,11 @@ class Testbed:
         outside: bool = False,
         console_limit: int = CONSOLE_LIMIT,
         capture_limit: int = netsim.CAPTURE_LIMIT,
+        files: Mapping[str, str] | None = None,
     ) -> None:
-        """The limits are of the evidence, in bytes."""
-        world = find_scenario(scenario, outside)
+        """The limits are of the evidence, in bytes; `files` go to the camera beside the scenario's,
+        as text."""
+        world = portable.with_files(find_scenario(scenario, outside), files or {})
         self.scenario = world if seed is None else world.with_seed(seed)
         self.name = name
         self._cameras: list[Testbed] = beside._cameras if beside else []
@@ -185,7 +187,7 @@ class Testbed:
         self.console, self.booted, self._put = bytearray(), False, dict[str, bytes]()
         self.printed: Callable[[bytes], object] = lambda data: None
         self.waiting: Callable[[], object] = lambda: None
-        text, files = portable.pack(self.scenario, description, BOARD) if out else ("", {})
+        text, kept = portable.pack(self.scenario, description, BOARD) if out else ("", {})
         self.result = Result(
             script=script,
             image=images.display(self.image.path),
@@ -209,7 +211,7 @@ class Testbed:
         self._script_printed: Callable[[bytes], object] | None = None
         #: of certificates; and bytes of the console that the execution has seen
         self._certified, self._fed = count(), 0
-        self.evidence = Evidence(Path(out), self.result, text, files) if out else None
+        self.evidence = Evidence(Path(out), self.result, text, kept) if out else None
         self.engine.evidence = self.evidence.folder if self.evidence else None
         capture = self.evidence.capture if self.evidence else None
         try:

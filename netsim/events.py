@@ -38,6 +38,7 @@ class Event:
     target: str
     protocol: str
     text: str
+    frame: int = 0  # which of the cable's frames tells it: Wireshark's number
 
 
 @dataclass
@@ -58,9 +59,11 @@ class Observer:
     ) -> None:
         self._names, self._tell, self._camera = names, tell, camera
         self._directions: dict[tuple[IPv4Address, int, IPv4Address, int], _Direction] = {}
+        self._frames = 0
 
     def frame(self, frame: bytes, now: int, from_camera: bool) -> None:
         """A frame on the cable."""
+        self._frames += 1
         kind = frame[12:14]
         if kind == b"\x08\x06":
             self._arp(frame, now, from_camera)
@@ -69,10 +72,11 @@ class Observer:
                 packet = Packet.parse(frame[14:])
                 ends = self._ends(packet, from_camera)
                 for protocol, text in self._packet(packet):
-                    self._tell(Event(now, *ends, protocol, text))
+                    self._tell(Event(now, *ends, protocol, text, self._frames))
             except WireError as error:
                 ends = (self._camera, "*") if from_camera else ("*", self._camera)
-                self._tell(Event(now, *ends, "IPv4", f"damaged packet: {error}"))
+                text = f"damaged packet: {error}"
+                self._tell(Event(now, *ends, "IPv4", text, self._frames))
 
     def _name(self, address: IPv4Address) -> str:
         return self._names.get(address, str(address))
@@ -95,7 +99,7 @@ class Observer:
             text = f"ARP {message.sender} is at {message.sender_mac.hex(':')}"
             far = self._name(message.target if from_camera else message.sender)
             ends = (self._camera, far) if from_camera else (far, self._camera)
-        self._tell(Event(now, *ends, "ARP", text))
+        self._tell(Event(now, *ends, "ARP", text, self._frames))
 
     def _packet(self, packet: Packet) -> Iterator[tuple[str, str]]:
         if packet.offset or packet.more_fragments:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,11 +16,17 @@ from omvsim.terminal import visible
 
 if TYPE_CHECKING:
     from omvsim.evidence import Result
+    from omvsim.evidence.chain import Card
 
 SHOWN = 2000  # events or console lines; the middle of more stays in the files
 EVERYBODY = "*"
 Item = TypeVar("Item")
 LONGEST = 4000  # characters of a console line
+ALARM = re.compile(r"alert(?!.*close_notify)|TCP RST|damaged|no such name|unreachable")
+#: what the raw REPL says itself (reference/repl.html): banner, answer and window of raw-paste mode
+PROTOCOL = re.compile(
+    rb"(?:(?:>>> \r\n)*raw REPL; CTRL-B to exit\r\n>?|\x04+>?)(?:R\x01..\x01*\x04?)?", re.DOTALL
+)
 
 environment = Environment(
     loader=PackageLoader("omvsim"),
@@ -36,6 +45,12 @@ class Rung:
     left: float
     width: float
     towards_camera: bool
+    everybody: bool = False
+
+    @property
+    def alarm(self) -> bool:
+        """Does it end something before its time?"""
+        return ALARM.search(self.event.text) is not None
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,35 @@ class Line:
 
     time: int
     text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A moment of the page, `after` ns behind the row before: an arrow, a line, or `more`, which
+    is told of what is left out."""
+
+    time: int
+    after: int = 0
+    rung: Rung | None = None
+    line: Line | None = None
+    more: str = ""
+
+    @property
+    def gap(self) -> float:
+        """Room for the time before it, in rem: its logarithm."""
+        return round(min(3.0, 0.25 * math.log2(1 + self.after / 1e6)), 2)
+
+
+@dataclass(frozen=True)
+class More:
+    """What the page tells of a run that did not pass."""
+
+    folder: str
+    script: str = ""
+    line: int = 0  # of the script, where it ended
+    cards: Sequence[Card] = ()
+    clock: datetime | None = None
+    true_time: datetime | None = None
 
 
 def participants(events: Iterable[Event]) -> list[str]:
@@ -55,11 +99,14 @@ def participants(events: Iterable[Event]) -> list[str]:
 
 
 def rung(event: Event, names: Sequence[str]) -> Rung:
-    """Where the arrow of an event lies between the lifelines of `names`."""
-    last = len(names) - 1
-    start = names.index(event.source) if event.source != EVERYBODY else last
-    end = names.index(event.target) if event.target != EVERYBODY else (0 if start else last)
+    """Where the arrow of an event lies between the lifelines of `names`; what goes to everybody
+    crosses them all."""
     column = 100 / len(names)
+    if EVERYBODY in (event.source, event.target):
+        start = names.index(event.source) if event.source != EVERYBODY else len(names) - 1
+        left = (start + 0.5) * column
+        return Rung(event, 0 if start else left, left if start else 100 - left, bool(start), True)
+    start, end = names.index(event.source), names.index(event.target)
     return Rung(event, (min(start, end) + 0.5) * column, abs(end - start) * column, end < start)
 
 
@@ -79,6 +126,23 @@ def console_lines(chunks: Iterable[tuple[int, bytes]]) -> list[Line]:
     return lines
 
 
+def without_protocol(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """What a person at the camera would have read: without the raw REPL's own bytes."""
+    pieces = list(chunks)
+    ends = [(m.start(), m.end()) for m in PROTOCOL.finditer(b"".join(d for _, d in pieces))]
+    at = 0
+    for time, data in pieces:
+        kept, start = b"", at
+        while ends and ends[0][1] <= at + len(data):
+            kept += data[max(start - at, 0) : max(ends[0][0] - at, 0)]
+            start = ends.pop(0)[1]
+        stop = min(ends[0][0] - at, len(data)) if ends else len(data)
+        kept += data[max(start - at, 0) : max(stop, 0)]
+        at += len(data)
+        if kept:
+            yield time, kept
+
+
 def _text(data: bytes | bytearray) -> str:
     text = data.decode(errors="backslashreplace").rstrip("\r\n")
     more = len(text) - LONGEST
@@ -92,6 +156,26 @@ def _ends(items: list[Item]) -> tuple[list[Item], int, list[Item]]:
     return items[: SHOWN // 2], len(items) - SHOWN, items[-SHOWN // 2 :]
 
 
+def rows(
+    events: list[Event], beyond: int, console: Iterable[tuple[int, bytes]], names: Sequence[str]
+) -> list[Row]:
+    """Arrows and lines in the order of their times; of many the middle is left out."""
+    found: list[Row] = []
+    first, hidden, last = _ends(events)
+    found += [Row(e.time, rung=rung(e, names)) for e in (*first, *last)]
+    if hidden + beyond:
+        told = f"{hidden + beyond} events are left out here; net.pcapng holds every frame"
+        found.append(Row(first[-1].time, more=told))
+    lines, hidden, rest = _ends(console_lines(without_protocol(console)))
+    found += [Row(line.time, line=line) for line in (*lines, *rest)]
+    if hidden:
+        told = f"{hidden} lines are left out here; console.log holds them all"
+        found.append(Row(lines[-1].time, more=told))
+    found.sort(key=lambda row: row.time)
+    before = [found[0].time if found else 0, *(row.time for row in found)]
+    return [replace(row, after=row.time - b) for row, b in zip(found, before, strict=False)]
+
+
 def milliseconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:,.3f}"
 
@@ -100,15 +184,18 @@ environment.filters |= {"ms": milliseconds, "visible": visible}
 
 
 def render(
-    result: Result, events: list[Event], beyond: int, console: Iterable[tuple[int, bytes]]
+    result: Result,
+    events: list[Event],
+    beyond: int,
+    console: Iterable[tuple[int, bytes]],
+    more: More | None = None,
 ) -> str:
     """The whole page; `beyond` events were left out amid those that are given."""
     names = participants(events)
-    first, hidden, last = _ends(events)
-    lines = _ends(console_lines(console))
     return environment.get_template("report.html").render(
         result=result,
         names=names,
-        rungs=([rung(e, names) for e in first], hidden + beyond, [rung(e, names) for e in last]),
-        lines=lines,
+        rows=rows(events, beyond, console, names),
+        more=more or More("FOLDER"),
+        everybody=EVERYBODY,
     )

@@ -277,34 +277,38 @@ class Testbed:
             result = self.result
             result.outcome, result.detail = outcome, detail
             result.exit_code = OUTCOMES[outcome]
-            result.cause = self._cause(outcome, detail)
+            case = self._case(outcome, detail)
+            result.cause = cause.sentence(case) if case else ""
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
             result.unmodelled_beyond = self.engine.unmodelled_beyond
             result.capture_beyond = self.port.capture.beyond if self.port.capture else 0
-            self.evidence.finish(result)
+            self.evidence.finish(result, case)
             self.evidence = None
 
     def cause(self, error: BaseException) -> str:
         """Why the camera has come to this exception, in a sentence (evidence.cause)."""
-        return self._cause(*outcome_of(error))
+        case = self._case(*outcome_of(error))
+        return cause.sentence(case) if case else ""
 
-    def _cause(self, outcome: str, detail: str) -> str:
+    def _case(self, outcome: str, detail: str) -> Case | None:
+        """What is known of a run that ends so; None where it needs no cause."""
         if outcome in ("passed", "interrupted", "error"):
-            return ""
-        source = self._source.decode("utf-8", "replace")
-        with suppress(UserError):
-            own = self.scenario
+            return None
+        own = self.scenario
+        try:
             files = netsim.camera_files(own) | self._put
-            world = replace(self.network.scenario, faults=own.faults, camera=own.camera)
-            return cause.sentence(Case(
-                outcome, detail, source, self.engine.now, self.engine.clock, world, files,
-                packets(self.evidence.capture) if self.evidence else (),
-                self.evidence.events if self.evidence else (), self.engine.fault,
-                str(self.port.address or ""), self.engine.instructions, self.image.path,
-            ))  # fmt: skip
-        return ""
+        except UserError:  # files that have gone meanwhile
+            files = self._put
+        world = replace(self.network.scenario, faults=own.faults, camera=own.camera)
+        return Case(
+            outcome, detail, self._source.decode("utf-8", "replace"), self.engine.now,
+            self.engine.clock, world, files,
+            packets(self.evidence.capture) if self.evidence else (),
+            self.evidence.events if self.evidence else (), self.engine.fault,
+            str(self.port.address or ""), self.engine.instructions, self.image.path,
+        )  # fmt: skip
 
     def _record(self, call: str, **arguments: Any) -> None:
         """Keep what comes from outside, for `omvsim replay`."""

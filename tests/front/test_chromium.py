@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from omvsim import report
 from omvsim.conformance import Conformance, Difference, Outcome, Statement, Versions, kinds
 from omvsim.engine import Fault, Unmodelled
 from omvsim.evidence import Result
+from omvsim.evidence.chain import Card
 
 from netsim import Event
 
-Browse = Callable[[Path], str]
+Browse = Callable[..., str]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -45,11 +48,11 @@ def browse(tmp_path: Path) -> Browse:
     if not program:
         pytest.skip("no Chromium: apt install chromium")
 
-    def dump(page: Path) -> str:
+    def dump(page: Path, width: int = 1280) -> str:
         return subprocess.run(
             [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=1000", "--dump-dom",
-             page.as_uri()],
+             f"--window-size={width},2000", page.as_uri()],
             capture_output=True, text=True, timeout=600, check=True,
         ).stdout  # fmt: skip
 
@@ -79,9 +82,12 @@ def pages(name: str) -> dict[str, str]:
         name, name, Versions(name, name, name), [name], statements, [test], name,
         [Difference("broken", name, [name], name)], {}, name,
     )  # fmt: skip
+    day = datetime(2026, 6, 15, tzinfo=UTC)
+    card = Card(name, name, name, (name, name), day, day, name, (name,))
+    more = report.More(name, f"{name}\nx = 1\n", 1, [card], day, day)
     table = report.environment.get_template("conformance.html")
     return {
-        "report": report.render(result, events, 0, [(0, name.encode())]),
+        "report": report.render(result, events, 0, [(0, name.encode())], more),
         "table": table.render(run=run, kinds=kinds(run.differences)),
     }
 
@@ -112,3 +118,29 @@ def test_the_policy_holds_where_escaping_would_not(
     page.write_text(broken.replace("Content-Security-Policy", ""))  # it is the policy that holds
     assert 'id="ran"' in browse(page)
     assert {"/img", "/css"} <= set(asked)
+
+
+#: notes in the page what is wider than its place
+MEASURE = """<script>
+const wide = [...document.querySelectorAll("body, body *")].filter(e =>
+  e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != "inline" && e.clientWidth);
+document.body.dataset.wide = wide.map(e => e.tagName + "." + e.className).join(" ");
+const root = document.documentElement;
+document.body.dataset.over = root.scrollWidth - root.clientWidth;
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [500, 1280])  # no window of Chromium is narrower
+def test_the_report_fits_its_window(
+    width: int, browse: Browse, tmp_path: Path, omvsim: Run, example: Path, image: Path
+) -> None:
+    done = omvsim("run", "--scenario", "expired", "--out", tmp_path / "out", example)
+    assert done.returncode == 1
+    text = (tmp_path / "out/report.html").read_text()
+    for part in ('class="cause"', 'class="card bad"', 'class="here"', "cell tls alarm", "ms pass"):
+        assert part in text
+    page = tmp_path / "page.html"
+    page.write_text(text.replace("Content-Security-Policy", "").replace("</body>", MEASURE))
+    seen = browse(page, width)
+    assert 'data-wide=""' in seen, seen[-300:]
+    assert 'data-over="0"' in seen, seen[-300:]

@@ -125,9 +125,48 @@ def test_arrows_join_the_lifelines():
     names = report.participants(events)
     assert names == ["camera", "gateway", "example.com"]
     rungs = [report.rung(event, names) for event in events]
-    assert [(round(r.left), round(r.width), r.towards_camera) for r in rungs] == [
-        (17, 67, False), (17, 33, True), (17, 67, False),
+    assert [(round(r.left), round(r.width), r.towards_camera, r.everybody) for r in rungs] == [
+        (17, 83, False, True), (17, 33, True, False), (17, 67, False, False),
     ]  # fmt: skip
+
+
+def test_what_the_raw_repl_says_itself_is_not_shown():
+    """reference/repl.html: raw-paste mode, wherever its bytes are cut."""
+    console = (
+        b"hello\r\n>>> \r\n>>> \r\nraw REPL; CTRL-B to exit\r\n>R\x01\x80\x00\x01\x01\x01\x04"
+        b"printed > R\x01\r\n\x04Traceback:\r\n\x04>"
+    )
+    for size in (1, 2, 7, 100):
+        cut = [(at, console[at : at + size]) for at in range(0, len(console), size)]
+        kept = list(report.without_protocol(cut))
+        assert b"".join(data for _, data in kept) == (b"hello\r\nprinted > R\x01\r\nTraceback:\r\n")
+        assert all(time % size == 0 for time, _ in kept)
+
+
+def test_rows_are_in_the_order_of_time_with_gaps():
+    events = [Event(5_000_000, "camera", "gateway", "TCP", "TCP SYN", 7)]
+    rows = report.rows(
+        events, 0, [(1_000_000, b"a\r\n"), (905_000_000, b"b\r\n")], ["camera", "gateway"]
+    )
+    assert [(row.time, row.after, row.line and row.line.text) for row in rows] == [
+        (1_000_000, 0, "a"), (5_000_000, 4_000_000, None), (905_000_000, 900_000_000, "b"),
+    ]  # fmt: skip
+    assert rows[0].gap == 0 < rows[1].gap < rows[2].gap <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "alarm"),
+    [
+        ("TLS alert, fatal unknown_ca", True), ("TLS alert, warning close_notify", False),
+        ("TCP RST 1 > 2", True), ("TCP FIN 1 > 2", False), ("DNS a.lan: no such name", True),
+    ],
+)  # fmt: skip
+def test_what_ends_something_is_red(text, alarm):
+    events = [Event(0, "camera", "gateway", "TLS", text, 3)]
+    page = Page(report.render(result(), events, 0, []))
+    assert report.rung(events[0], ["camera", "gateway"]).alarm is alarm
+    assert ("class", "cell tls" + " alarm" * alarm) in page.attributes
+    assert "camera to gateway, frame 3 of net.pcapng" in page.text
 
 
 def test_long_runs_show_their_ends():

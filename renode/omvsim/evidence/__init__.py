@@ -17,6 +17,8 @@ from netsim import paths
 from omvsim import report
 from omvsim.engine import Fault, Unmodelled
 from omvsim.errors import UserError
+from omvsim.evidence import chain
+from omvsim.evidence.case import BAD, Case
 from omvsim.outputs import is_private
 
 SCHEMA = 1
@@ -201,7 +203,7 @@ class Evidence:
             self._beyond += len(self._events[middle])
             del self._events[middle]
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: Result, case: Case | None = None) -> None:
         """The run has ended as `result` says. Where the disk takes no more, result.json says so,
         in the place that it has had from the start."""
         failed: UserError | None = None
@@ -212,7 +214,7 @@ class Evidence:
             except UserError as error:
                 failed = error
         try:
-            self._write(result)
+            self._write(result, case)
         except UserError as error:
             failed = failed or error
         if failed:
@@ -244,11 +246,20 @@ class Evidence:
             file.truncate()
         raise failed
 
-    def _write(self, result: Result) -> None:
+    def _write(self, result: Result, case: Case | None = None) -> None:
         console = chunks(self.folder)
+        more = report.More(str(self.folder))
+        if case:
+            with suppress(*BAD):
+                more = report.More(
+                    str(self.folder), case.source, case.line, chain.cards(case), case.clock,
+                    case.true_time,
+                )  # fmt: skip
         text = _json(result)
         self._replace("result.json", text.ljust(PLACE) if result.outcome == "running" else text)
-        self._replace("report.html", report.render(result, self._events, self._beyond, console))
+        self._replace(
+            "report.html", report.render(result, self._events, self._beyond, console, more)
+        )
 
     def _replace(self, name: str, text: str) -> None:
         """A reader sees the old file or the new one, never half of either."""

@@ -4,13 +4,70 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 
-from omvsim.evidence.case import Case, common_name, listed, names_of, signed_by
+from omvsim.evidence.case import Case, chain_of, common_name, listed, names_of, signed_by
 from omvsim.talks import Talk
 
 COLD = 2020  # a clock below that year was never set
+
+
+@dataclass(frozen=True)
+class Card:
+    """A certificate as a person reads it; `wrong`: what the camera does not accept of it."""
+
+    place: str
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    first: datetime
+    last: datetime
+    key: str
+    wrong: tuple[str, ...]
+
+
+def cards(case: Case) -> list[Card]:
+    """What the other end of the last conversation has sent, and what the camera trusts."""
+    talk, made = case.talk, list[Card]()
+    chain = chain_of(case, talk) if talk else []
+    if not talk or not chain:
+        return []
+    for number, certificate in enumerate(chain):
+        wrong = _wrong_dates(case, certificate)
+        hello = talk.hello()
+        if not number and hello and hello.name and not _is_for(certificate, hello.name):
+            wrong.append(f"not for '{hello.name}'")
+        signers = [*chain[1:], *case.anchors.values()]
+        if not any(certificate == a or signed_by(certificate, a) for a in signers):
+            wrong.append("signed by nobody that is here")
+        place = f"sent by {case.who(talk)}" + (
+            f", {number + 1} of {len(chain)}" if chain[1:] else ""
+        )
+        made.append(_card(place, certificate, wrong))
+    for name, anchor in case.anchors.items():
+        made.append(_card(f"on the camera: {name}", anchor, _wrong_dates(case, anchor)))
+    return made
+
+
+def _wrong_dates(case: Case, made: x509.Certificate) -> list[str]:
+    if case.clock is None or made.not_valid_before_utc <= case.clock <= made.not_valid_after_utc:
+        return []
+    when = "expired" if made.not_valid_after_utc < case.clock else "not valid yet"
+    return [f"{when} at {case.clock:%Y-%m-%d %H:%M:%S}, the camera's clock"]
+
+
+def _card(place: str, made: x509.Certificate, wrong: list[str]) -> Card:
+    key = made.public_key()
+    size = getattr(key, "key_size", None)
+    kind = type(key).__name__.strip("_").removesuffix("PublicKey").replace("EllipticCurve", "EC")
+    return Card(
+        place, made.subject.rfc4514_string(), made.issuer.rfc4514_string(),
+        tuple(names_of(made)), made.not_valid_before_utc, made.not_valid_after_utc,
+        f"{kind} {size}" if size else kind, tuple(wrong),
+    )  # fmt: skip
 
 
 def wrong_with(case: Case, talk: Talk, chain: list[x509.Certificate]) -> list[str]:

@@ -39,6 +39,8 @@ from omvsim.testbed import (
 #: commands that are slow to import, and their modules
 OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
 OTHERS |= {"import": "importer", "renode": "renode_run"}
+OTHERS |= {name: f"commands.{name}" for name in ("demo", "doctor", "firmware")}
+NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware"}
 EXIT_CODES = """\
 exit codes:
   0    the script ran to its end, or to sys.exit()
@@ -326,7 +328,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         if chosen == name or chosen not in ("run", "repl", *OTHERS):
             importlib.import_module(f"omvsim.{module}").add_command(commands)
     for command in commands.choices.values():
-        if not {"certs", "import", "renode"} & set(command.prog.split()):
+        if not NO_ENGINE & set(command.prog.split()):
             command.add_argument(
                 "--engine", choices=engines.NAMES, default=engines.wanted(),
                 help="what executes the camera (default: OMVSIM_ENGINE, else embedded)",

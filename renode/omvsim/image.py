@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -17,8 +19,13 @@ from littlefs import LittleFS, LittleFSError, UserContext
 from netsim import paths
 from omvsim.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT = ROOT / "build/firmware/openmv_h7.elf"
+_SHARE = Path(__file__).with_name("share")
+#: boards, suites and the firmware's sources: of an installation, or of a checkout
+INSTALLED = _SHARE.is_dir()
+ROOT = _SHARE if INSTALLED else Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("OMVSIM_CACHE") or Path.home() / ".cache/openmv-testbed")
+BUILT = CACHE / "firmware" if INSTALLED else ROOT / "build/firmware"
+DEFAULT = BUILT / "openmv_h7.elf"
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 UNIQUE_ID = 0x1FF1E800
 PROGRAM = 32  # bytes that the flash programs at once; MicroPython's caches are four of them
@@ -52,6 +59,8 @@ def load(path: Path | None = None) -> Image:
     """Read an ELF image for ARM; UserError says what is wrong with the file."""
     chosen = path or DEFAULT
     try:
+        if not path and INSTALLED and not chosen.exists():
+            _build(chosen)
         content = paths.read(chosen)
     except FileNotFoundError:
         remedy = "check the path" if path else "run firmware/build"
@@ -68,6 +77,14 @@ def load(path: Path | None = None) -> Image:
         kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
         raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
     return Image(chosen, segments, hashlib.sha256(content).hexdigest(), littlefs)
+
+
+def _build(image: Path) -> None:
+    """The image of an installation, when it is first needed; firmware/build tells its progress."""
+    print(f"omvsim: there is no image yet: {image} is built", file=sys.stderr, flush=True)
+    command = [sys.executable, str(ROOT / "firmware/build"), "--output", str(image.parent)]
+    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+        raise UserError("the image could not be built: `omvsim doctor` tells what is missing")
 
 
 def _segments(path: Path, elf: ELFFile, size: int) -> Iterable[tuple[int, bytes]]:

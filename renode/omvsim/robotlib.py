@@ -180,7 +180,7 @@ class robotlib:
         except TimeLimit as error:
             self.testbed.locate(script, error)
             told = f"{error}\n{error.traceback}why: {self.testbed.cause(error)}"
-            raise AssertionError(told) from None
+            raise TimeLimit(told) from None
         self.testbed.run_for(SETTLE)
 
     @keyword

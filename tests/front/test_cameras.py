@@ -50,7 +50,7 @@ def visit(out: Path, cameras: int) -> list[str]:
         others = [Testbed(out=out / f"c{n}", beside=first, name=f"c{n}") for n in range(cameras)]
         for other in others:
             other.boot()
-        first.run_for(4 * SECOND - first.now)  # the same moment, whatever the steps were
+        first.run_for(2 * SECOND - first.now)  # the same moment, whatever the steps were
         scripts = [other.start(CLIENT) for other in others]
         printed = [o.finish(s) for o, s in zip(others, scripts, strict=True)]
         first.finish(server)

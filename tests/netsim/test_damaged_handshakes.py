@@ -8,5 +8,5 @@ import pytest
 
 @pytest.mark.parametrize("measure", [load.records, load.datagrams, load.visitors])
 def test_damaged_handshakes_end(measure: Callable[[int], Iterator[load.Row]]) -> None:
-    rows = list(measure(40))
+    rows = list(measure(20))
     assert {good for _, _, _, good in rows} == {True}

@@ -1,0 +1,1 @@
+"""omvsim's commands, a file each: arguments and printing."""

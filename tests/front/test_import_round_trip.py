@@ -1,19 +1,23 @@
 """omvsim import: a run, its capture's import, and a run with that show the camera the same."""
 
-import subprocess
+from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omvsim.cli import Interrupt
+from omvsim.importer import import_capture
+from omvsim.testbed import SECOND, ScriptError, Testbed, TimeLimit
 from scapy.layers.inet import IP, TCP
 from scapy.packet import Raw
 from scapy.utils import rdpcap
 
 from netsim import scenario as scenarios
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 CLOCK = "[camera]\nrtc = 2026-06-15T12:00:00Z\n"
 FILES = """\
 [camera.files]
@@ -70,39 +74,35 @@ class Trip:
 
 
 @pytest.fixture
-def trip(omvsim: Run, tmp_path: Path, image: Path) -> Callable[..., Trip]:
+def trip(tmp_path: Path, image: Path) -> Callable[..., Trip]:
+    def run(path: Path, name: str, script: str, seconds: int) -> str:
+        """What the camera printed, whether or not it raised or went on."""
+        printed = bytearray()
+        with (
+            suppress(ScriptError, TimeLimit),
+            Testbed(image, path, out=tmp_path / name) as testbed,
+        ):
+            testbed.play(script.encode(), seconds * SECOND, printed.extend)
+        return printed.decode().replace("\r\n", "\n")
+
     def travel(world: str, script: str, seconds: int = 20) -> Trip:
         first, made = tmp_path / "first.toml", tmp_path / "made.toml"
         head, _, tables = world.partition("[")
         first.write_text(f"{head}{CLOCK}{FILES}{ROOT}[{tables}")
-        (tmp_path / "script.py").write_text(script)
-
-        def run(path: Path, name: str) -> str:
-            out = tmp_path / name
-            options = (
-                "--firmware",
-                image,
-                "--scenario",
-                path,
-                "--out",
-                out,
-                "--time-limit",
-                f"{seconds}s",
-            )
-            done = omvsim("run", *options, tmp_path / "script.py")
-            assert done.returncode in (0, 1, 4), done.stderr
-            return done.stdout
-
-        before = run(first, "a")
-        told = omvsim("import", "--out", made, tmp_path / "a/net.pcapng")
-        assert told.returncode == 0, told.stderr
-        assert "the suites of the device" not in told.stderr  # it has the camera's firmware
+        before = run(first, "a", script, seconds)
+        told, options = StringIO(), Namespace(
+            capture=tmp_path / "a/net.pcapng", camera=None, ca=None, out=made, force=False,
+            interrupt=Interrupt(),
+        )  # fmt: skip
+        with redirect_stderr(told):
+            assert import_capture(options) == 0
+        assert "the suites of the device" not in told.getvalue()  # it has the camera's firmware
         text = made.read_text()
         root = "" if "[certificates.ca]" in text else ROOT
         made.write_text(text + FILES + root)
-        after = run(made, "b")
+        after = run(made, "b", script, seconds)
         captures = rdpcap(str(tmp_path / "a/net.pcapng")), rdpcap(str(tmp_path / "b/net.pcapng"))
-        return Trip(scenarios.load(made), told.stderr, (before, after), captures)
+        return Trip(scenarios.load(made), told.getvalue(), (before, after), captures)
 
     return travel
 

@@ -84,14 +84,14 @@ def pattern(output: list[str]) -> str:
 
 def prepare(folder: Path) -> None:
     """What a page takes for granted: a customer's files, an image of a commit."""
+    (folder / "build/mine").mkdir(parents=True)
+    shutil.copy(DEFAULT, folder / "build/mine")
     world = scenarios.loads(PLANT)
     with suppress(ScriptError), Testbed(scenario=world, out=folder / "device") as device:
         device.play(DEVICE, 20 * SECOND)
     (folder / "device/net.pcapng").rename(folder / "customer.pcapng")
     shutil.rmtree(folder / "device")
     (folder / "customer-ca.pem").write_bytes(Authority(world)["ca"].pem)
-    (folder / "build/mine").mkdir(parents=True)
-    shutil.copy(DEFAULT, folder / "build/mine")
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -27,8 +27,12 @@ class Port:
         self.usart = Usart(machine, frequency=FREQUENCY)
         self.bus = Bus(self.usart)
         self.out: list[tuple[int, int]] = []
-        self.usart.transmitted = lambda c, at: self.out.append((at, c))
+        self.usart.transmitted = self.transmitted
         self.bus.write(BRR, round(FREQUENCY / BAUD))
+
+    def transmitted(self, characters: list[int], first: int) -> None:
+        time = self.usart.character_ns
+        self.out += [(first + n * time, c) for n, c in enumerate(characters)]
 
     def start(self, cr1: int = 0) -> None:
         self.bus.write(CR1, UE | RE | TE | cr1)

@@ -308,12 +308,12 @@ class Embedded:
     def _on_flash_changed(self, memory: Memory, offset: int, size: int) -> None:
         self._core.invalidate(self._bank_bases[memory] + offset, size)
 
-    def _on_printed(self, byte: int, at: int) -> None:
+    def _on_printed(self, characters: list[int], at: int) -> None:
         if not self._hold_ns:
             self._tell()
         elif not self._printed:
             self._machine.schedule(at + self._hold_ns, self._tell)
-        self._printed.append(byte)
+        self._printed += bytes([character & 0xFF for character in characters])
 
     def _tell(self) -> None:
         """What is printed is to be read now, wherever the host's clock has made `run` come back."""

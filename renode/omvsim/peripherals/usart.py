@@ -88,9 +88,9 @@ class Usart(Peripheral):
         self.IRQ = Line()
         self.frequency = frequency
         self.low_power = lowPowerMode
-        #: called with each character, and the time in ns at which its stop bit has left
-        self.transmitted: Callable[[int, int], object] | None = None
-        self._at_once = True  # called at that very time
+        #: called with characters one behind the other, and when (ns) the first's stop bit has left
+        self.transmitted: Callable[[list[int], int], object] | None = None
+        self._at_once = True  # called with each at that very time
         self._wire: deque[int] = deque()  # characters that the other side sends
         self._events: dict[str, Handle] = {}
         self._leaving = 0  # the character on the line
@@ -189,7 +189,8 @@ class Usart(Peripheral):
         isr = self.isr.value & ~MIRRORS
         isr |= self._rx_flags[len(self._rx)] | self._tx_flags[len(self._tx)]
         self.isr.value = isr
-        self.IRQ.set(isr & self._enabled)
+        if bool(isr & self._enabled) is not self.IRQ.level:
+            self.IRQ.set(isr & self._enabled)
 
     @icr.on_write
     def _clear_flags(self, value: int) -> None:
@@ -247,21 +248,22 @@ class Usart(Peripheral):
     def _progress(self) -> None:
         """What has left by now."""
         self._events.pop("tx").cancel()
-        left = []
-        while self._ends <= self.machine.now:
-            left.append((self._leaving, self._ends))
-            if not (self._sending and self._tx):
-                break
-            self._leaving = self._tx.popleft()
-            self._ends += self.character_ns
-        else:
+        first, late = self._ends, self.machine.now - self._ends
+        left = [self._leaving] if late >= 0 else []
+        if left and self._sending:  # and what was behind it
+            behind = late // self.character_ns
+            left += [self._tx.popleft() for _ in range(min(len(self._tx), behind))]
+            if self._tx:
+                self._leaving = self._tx.popleft()
+                self._ends += len(left) * self.character_ns
+                self._start()
+        elif not left:
             self._start()
         if "tx" not in self._events and not self._tx:
             self.isr.value |= TC
         self._flags()
-        if self.transmitted:
-            for character, at in left:
-                self.transmitted(character, at)
+        if left and self.transmitted:
+            self.transmitted(left, first)
 
     # receiver
 

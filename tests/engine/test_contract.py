@@ -170,7 +170,8 @@ def test_a_console_of_nine_bits_shows_eight(testbed):
     """RM0433 48.7.1: M = 01. Nobody at a terminal has a ninth."""
     camera = testbed()
     told = camera.exec(
-        "import machine, time\nm, uart = machine.mem32, 0x40004800\nold = m[uart]\ntime.sleep_ms(5)\n"
+        "import machine, time\nm, uart = machine.mem32, 0x40004800\n"
+        "old = m[uart]\ntime.sleep_ms(5)\n"
         "m[uart] = old & ~1\nm[uart] = old & ~1 | 1 << 12\nm[uart] = old | 1 << 12\n"
         "m[uart + 0x28] = 0x141\ntime.sleep_ms(5)\nm[uart] = old & ~1\nm[uart] = old\nprint('b')"
     )

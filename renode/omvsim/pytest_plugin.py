@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from omvsim.terminal import visible
 from omvsim.testbed import Testbed, outcome_of
 
 RAISED = pytest.StashKey[BaseException]()
@@ -35,7 +36,7 @@ def pytest_runtest_makereport(
             cause = camera.cause(call.excinfo.value)
             told = [f"why: {cause}"] if cause else []
             told += [f"evidence: {camera.evidence.folder}"] if camera.evidence else []
-            report.sections.append((camera.name, "\n".join(told)))
+            report.sections.append((camera.name, "\n".join(map(visible, told))))
     return report
 
 

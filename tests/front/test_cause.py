@@ -460,3 +460,38 @@ def test_robot_tells_it(tmp_path: Path, image: Path) -> None:
     failure = ElementTree.parse(tmp_path / "x.xml").find(".//failure")
     assert failure is not None
     assert failure.attrib["message"].splitlines()[-2:] == ["", f"why: {SENTENCE}"]
+
+
+STRANGER = """
+[camera]
+rtc = 2026-06-15T12:00:00Z
+[camera.files]
+"ca.der" = { certificate = "ca" }
+[certificates.ca]
+ca = true
+common_name = "EVIL"
+[certificates.other]
+ca = true
+common_name = "EVIL 2"
+[certificates.s]
+issuer = "other"
+names = ["good.lan"]
+[[server]]
+kind = "tls"
+name = "good.lan"
+address = "192.168.1.9"
+port = 443
+certificate = "s"
+"""
+
+
+def test_a_name_from_outside_stays_in_one_line(tmp_path: Path, image: Path) -> None:
+    """Whoever makes a certificate chooses its names."""
+    world = scenarios.loads(STRANGER.replace("EVIL", r"Evil\nwhy: all is well\u001b[2J"))
+    cause = told(tmp_path / "out", f"{TLS.lstrip()}secure('good')", world)
+    evil = "Evil why: all is well\x1b[2J"
+    assert cause == (
+        f"good.lan's certificate is signed by '{evil} 2', and ca.der holds only '{evil}' "
+        "(script line 10)"
+    )
+    assert "\x1b" not in (tmp_path / "out/report.html").read_text()

@@ -29,10 +29,10 @@ NO_NETWORKS = ("WLAN", "WIZNET5K", "PPP", "Bluetooth")
 
 def sentence(case: Case) -> str:
     """Why it did not pass; nothing if it did."""
+    told = ""
     with suppress(Exception):  # whatever a stranger's frames do to a reader, the run has its end
-        if told := _told(case):
-            return told
-    return _last(case)
+        told = _told(case)
+    return " ".join((told or _last(case)).splitlines())
 
 
 def _told(case: Case) -> str:

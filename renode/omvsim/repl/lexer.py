@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from netsim import paths
@@ -52,7 +53,8 @@ _TOKEN = re.compile(
 )
 
 
-def tokens(text: str, file: str) -> list[Token]:
+@lru_cache(maxsize=16)  # each camera reads its board anew
+def tokens(text: str, file: str) -> tuple[Token, ...]:
     """Newlines inside brackets of any kind are spaces, as in Renode."""
     found: list[Token] = []
     position, line, start, depth, fresh = 0, 1, 0, 0, True
@@ -78,7 +80,7 @@ def tokens(text: str, file: str) -> list[Token]:
             start = position + word.rindex("\n") + 1
         position = match.end()
     where = Where(file, line, position - start + 1)
-    return [*found, Token("newline", "", where), Token("end", "", where)]
+    return (*found, Token("newline", "", where), Token("end", "", where))
 
 
 def _complaint(text: str, position: int) -> str:

@@ -34,13 +34,16 @@ from omvsim.testbed import (
     TimeLimit,
     outcome_of,
     read_script,
+    testbed_version,
 )
 
 #: commands that are slow to import, and their modules
 OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
 OTHERS |= {"import": "importer", "renode": "renode_run"}
 OTHERS |= {name: f"commands.{name}" for name in ("demo", "doctor", "firmware")}
-NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware"}
+LISTS = ("scenarios", "misbehaviours", "keywords")
+OTHERS |= dict.fromkeys(LISTS, "commands.lists")
+NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware", *LISTS}
 EXIT_CODES = """\
 exit codes:
   0    the script ran to its end, or to sys.exit()
@@ -250,6 +253,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         prog="omvsim", description="The OpenMV camera, emulated, in a virtual network.",
         epilog="omvsim COMMAND --help shows a command's options, with examples.",
     )  # fmt: skip
+    version = f"omvsim {testbed_version()}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     common = argparse.ArgumentParser(add_help=False)
@@ -324,9 +329,9 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--pty", type=Path, metavar="PATH", help="also link the terminal to PATH")
     command.set_defaults(call=repl)
-    for name, module in OTHERS.items():
-        if chosen == name or chosen not in ("run", "repl", *OTHERS):
-            importlib.import_module(f"omvsim.{module}").add_command(commands)
+    known = {"run": [], "repl": [], **{name: [module] for name, module in OTHERS.items()}}
+    for module in known.get(chosen, dict.fromkeys(OTHERS.values())):
+        importlib.import_module(f"omvsim.{module}").add_command(commands)
     for command in commands.choices.values():
         if not NO_ENGINE & set(command.prog.split()):
             command.add_argument(

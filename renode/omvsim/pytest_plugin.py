@@ -1,7 +1,7 @@
 """pytest fixtures that are thin over Testbed: `testbed` makes one, `camera` is one that booted.
 
 What a test raises is how its cameras' runs have ended, and its report tells why, and where the
-evidence is.
+evidence is. `@pytest.mark.omvsim(scenario=..., board=...)` gives what `testbed()` does not.
 """
 
 from __future__ import annotations
@@ -13,11 +13,26 @@ from typing import Any
 
 import pytest
 
+from omvsim.engine import choice as engines
 from omvsim.terminal import visible
 from omvsim.testbed import Testbed, outcome_of
 
 RAISED = pytest.StashKey[BaseException]()
 CAMERAS = pytest.StashKey[list[Testbed]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for all cameras of a run."""
+    group = parser.getgroup("omvsim", "the emulated OpenMV camera")
+    group.addoption(
+        "--omvsim-firmware", metavar="IMAGE", help="ELF image of all cameras; write =IMAGE"
+    )
+    group.addoption("--omvsim-engine", choices=engines.NAMES, help="what executes the cameras")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker, for --strict-markers."""
+    config.addinivalue_line("markers", "omvsim(**options): what Testbed takes, for its cameras")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,9 +60,15 @@ def testbed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
     """A factory: testbed(firmware=..., scenario=..., seed=...) boots a camera; evidence goes to
     a folder of its own below the test's temporary one."""
     cameras = request.node.stash.setdefault(CAMERAS, [])
+    names = {"firmware": "--omvsim-firmware", "engine": "--omvsim-engine"}
+    general = {
+        key: value for key, name in names.items() if (value := request.config.getoption(name))
+    }
+    for marker in reversed(list(request.node.iter_markers("omvsim"))):
+        general |= marker.kwargs
 
     def make(**options: Any) -> Testbed:
-        made = Testbed(out=tmp_path / f"camera{len(cameras) + 1}", **options)
+        made = Testbed(out=tmp_path / f"camera{len(cameras) + 1}", **general | options)
         cameras.append(made)
         made.boot()
         return made

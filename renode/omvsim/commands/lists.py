@@ -1,0 +1,64 @@
+"""omvsim scenarios, misbehaviours, keywords: what there is to choose from."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Named = Iterable[tuple[str, str]]
+
+
+def add_command(commands: Any) -> None:
+    """The parsers of the three."""
+    for name, (tell, text) in LISTS.items():
+        command = commands.add_parser(name, help=text, description=f"Lists {text}.")
+        command.set_defaults(call=show, tell=tell)
+
+
+def show(options: argparse.Namespace) -> int:
+    """Run one of them; its exit code."""
+    told = list(options.tell())
+    width = max(len(name) for name, _ in told)
+    for name, text in told:
+        print(f"{name:{width}}  {text}".rstrip())
+    return 0
+
+
+def scenarios() -> Named:
+    from netsim.scenario import PACKAGED  # noqa: PLC0415 - each list imports what it needs
+
+    for path in sorted(PACKAGED.glob("*.toml")):
+        yield path.stem, path.read_text().splitlines()[0].lstrip("# ")
+
+
+def misbehaviours() -> Named:
+    from netsim import dtls12, tls12  # noqa: PLC0415
+
+    found: dict[str, list[str]] = {}
+    for kind, module in (("tls", tls12), ("dtls", dtls12)):
+        for name in module.MISBEHAVIOURS:
+            found.setdefault(name, []).append(kind)
+    for name, kinds in sorted(found.items()):
+        yield name, ", ".join(kinds)
+
+
+def keywords() -> Named:
+    from omvsim.robotlib import robotlib  # noqa: PLC0415
+
+    for name, made in inspect.getmembers(robotlib, inspect.isfunction):
+        if hasattr(made, "robot_name"):
+            text = " ".join((inspect.getdoc(made) or "").split())
+            yield name.replace("_", " ").title(), re.split(r"[.;:] ", text)[0].rstrip(".:;")
+
+
+LISTS: dict[str, tuple[Callable[[], Named], str]] = {
+    "scenarios": (scenarios, "the packaged scenarios, for --scenario"),
+    "misbehaviours": (
+        misbehaviours,
+        "what `misbehave` may be; netsim/README.md tells its numbers",
+    ),
+    "keywords": (keywords, "Robot Framework's keywords for the camera"),
+}

@@ -81,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
     for other in options.beside:
         read_script(other.script)
     modules = foreseen.modules(options.script, source)
-    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{options.script.stem}"
+    name = options.script.stem if options.script != Path("-") else "stdin"
+    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     code, result = 0, None
     progress = Progress(options.interrupt.check, options.host_limit / SECOND)
     console = terminal.Console()
@@ -114,6 +115,8 @@ def run(options: argparse.Namespace) -> int:
     progress.clear()
     if code != 130:
         console.end()
+    for number, place in enumerate(result.stack if result else ()):
+        print(f"omvsim:   {'called by' if number else 'in'} {place}", file=sys.stderr)
     if result and result.cause and result.cause != result.detail:
         print(f"omvsim: why: {result.cause}", file=sys.stderr)
     for what in result.beyond if result else ():
@@ -290,7 +293,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
             """) + EXIT_CODES,
     )  # fmt: skip
-    command.add_argument("script", type=Path, metavar="SCRIPT")
+    command.add_argument("script", type=Path, metavar="SCRIPT", help="- is standard input")
     command.add_argument(
         "--beside", type=beside, action="append", default=[], metavar="NAME=SCRIPT[@IMAGE]",
         help="another camera in the same network, which DNS knows as NAME; it begins a second "

@@ -7,8 +7,10 @@ with Testbed() as testbed:
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -31,6 +33,7 @@ from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import CONSOLE_LIMIT, OUTCOMES, Evidence, Result, cause
 from omvsim.evidence.case import Case, packets
+from omvsim.evidence.places import call_stack
 from omvsim.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 
 SECOND = 1_000_000_000
@@ -38,6 +41,7 @@ MILLISECOND = 1_000_000
 BOARD = images.ROOT / "renode/openmv_h7.repl"
 PROMPT = re.compile(rb">>> $")
 LOCKUP = "lock-up after"
+LARGEST_SCRIPT = 1 << 20  # bytes, from standard input
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 10 * SECOND  # the longest run between two looks at limits and signals,
 HOLD = 5 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
@@ -282,6 +286,8 @@ class Testbed:
             result.virtual_ns, result.instructions = self.engine.now, self.engine.instructions
             result.host_seconds = round(time.monotonic() - self._began, 3)
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
+            if result.fault and outcome in ("fault", "lockup"):
+                result.stack = call_stack(self.image.path, result.fault.r, self.engine.word)
             result.unmodelled_beyond = self.engine.unmodelled_beyond
             result.capture_beyond = self.port.capture.beyond if self.port.capture else 0
             self.evidence.finish(result, case)
@@ -657,10 +663,19 @@ class Testbed:
         return ping.reply_ns - sent
 
 
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(LARGEST_SCRIPT + 1)
+    if len(content) > LARGEST_SCRIPT:
+        raise UserError(f"-: a script of more than {LARGEST_SCRIPT >> 20} MB: name its file")
+    return content
+
+
 def read_script(path: Path) -> bytes:
-    """A camera script; UserError if it is missing or not UTF-8."""
+    """A camera script, without a byte-order mark; `-` is standard input. UserError if it is
+    missing or not UTF-8."""
     try:
-        content = paths.read(path)
+        content = _standard_input() if path == Path("-") else paths.read(path)
+        content = content.removeprefix(codecs.BOM_UTF8)
         content.decode()
     except FileNotFoundError:
         raise UserError(f"{path}: no such script: check the path") from None

@@ -396,6 +396,13 @@ def test_a_fault_in_words(tmp_path: Path, image: Path) -> None:
         f"the firmware took a BusFault in machine_mem_subscr ({line[0]}): it accessed an address "
         "where nothing is (BFAR=0x90000000)"
     )
+    stack = json.loads((tmp_path / "out/result.json").read_text())["stack"]
+    functions = [place.split(" (")[0] for place in stack]
+    assert all(re.fullmatch(r"\w+ \([\w.]+:\d+\)", place) for place in stack), stack
+    assert functions[:4] == [
+        "machine_mem_subscr", "mp_obj_subscr", "mp_execute_bytecode", "fun_bc_call",
+    ]  # fmt: skip
+    assert functions[-3:] == ["pyexec_raw_repl", "main", "Reset_Handler"]
 
 
 def test_what_nobody_knows_tells_the_last_words(tmp_path: Path, image: Path) -> None:

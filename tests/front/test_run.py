@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from omvsim.evidence import chunks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,20 @@ def test_exit_status(omvsim: Run, tmp_path: Path, image: Path) -> None:
     assert told == ["exited", 1, 7, "the script exited with 7"]
     again = omvsim("replay", tmp_path / "out")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_script_from_standard_input(mark: bytes, tmp_path: Path, image: Path) -> None:
+    """With a byte-order mark or without."""
+    source = mark + b"import sys\nprint(6 * 7)\nsys.exit(3)\n"
+    command = [sys.executable, "-m", "omvsim", "run", "--out", tmp_path / "out", "-"]
+    done = subprocess.run(command, input=source, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"42\n"), done.stderr
+    assert done.stderr.splitlines()[0] == b"omvsim: the script exited with 3"
+    assert (tmp_path / "out/script.py").read_bytes() == source.removeprefix(mark)
+    long = subprocess.run(command, input=b"#" * (1 << 21), capture_output=True, check=False)
+    assert long.returncode == 2
+    assert long.stderr == b"omvsim: -: a script of more than 1 MB: name its file\n"
 
 
 def test_evidence_is_bounded(

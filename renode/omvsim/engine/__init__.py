@@ -119,6 +119,10 @@ class Engine(Protocol):
         """The last fault exception since reset."""
         ...
 
+    def word(self, address: int) -> int | None:
+        """What memory holds there; None where there is none, or the engine does not tell."""
+        ...
+
     @property
     def clock(self) -> datetime | None:
         """What the calendar shows; None where the engine does not tell."""

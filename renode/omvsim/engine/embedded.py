@@ -202,6 +202,12 @@ class Embedded:
             f["bfar"],
         )
 
+    def word(self, address: int) -> int | None:
+        try:
+            return int.from_bytes(self._core.read(address, 4), "little")
+        except LookupError:
+            return None
+
     @property
     def clock(self) -> datetime | None:
         clocks = list(self._hardware.all(Rtc))

@@ -155,6 +155,9 @@ class Renode:
             counts[key] = counts.get(key, 0) + 1
         return [Unmodelled(a, write, pc, 0, n) for (a, write, pc), n in sorted(counts.items())]
 
+    def word(self, address: int) -> int | None:
+        return None
+
     @property
     def clock(self) -> datetime | None:
         return None

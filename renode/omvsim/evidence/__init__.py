@@ -72,6 +72,7 @@ class Result:
     frames_sent: int = 0
     frames_received: int = 0
     fault: Fault | None = None
+    stack: list[str] = field(default_factory=list)  # who called, of a fault
     unmodelled: list[Unmodelled] = field(default_factory=list)
     unmodelled_beyond: int = 0  # accesses to more places than are listed
     console_limit: int = CONSOLE_LIMIT

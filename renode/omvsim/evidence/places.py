@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +11,14 @@ from typing import Any
 
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct import ConstructError
+from elftools.dwarf.callframe import FDE, RegisterRule
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+SP, LR, PC = 13, 14, 15
+EXC_RETURN = 0xFFFFFF00  # DDI 0403 B1.5.8: no address of code
+DEEPEST = 40  # calls
+Memory = Callable[[int], int | None]
 #: what pyelftools raises on a damaged file
 DAMAGE = (ELFError, DWARFError, ConstructError, LookupError, ValueError, TypeError,
           AttributeError, AssertionError, OSError, struct.error)  # fmt: skip
@@ -31,6 +37,48 @@ def place_at(image: Path, address: int) -> str:
         function, line = _found(image, image.stat().st_mtime_ns, address)
         return f"{function} ({line})" if function and line else function or line
     return ""
+
+
+def call_stack(image: Path, registers: Sequence[int], memory: Memory) -> list[str]:
+    """Where a core stands, then who called, by .debug_frame (DWARF 5, section 6.4).
+
+    `registers` are r0 to r15; `memory` gives a word of the stack, or None.
+    """
+    found: list[str] = []
+    with suppress(*DAMAGE), image.open("rb") as file:
+        dwarf = ELFFile(file).get_dwarf_info()
+        entries = [e for e in dwarf.CFI_entries() if isinstance(e, FDE)]
+        known = dict(enumerate(registers))
+        for depth in range(DEEPEST):
+            at = known[PC] - (1 if depth else 0)  # a return address may lie behind its function
+            found.append(place_at(image, at) or f"0x{known[PC]:08X}")
+            entry = next(
+                (e for e in entries if 0 <= at - e["initial_location"] < e["address_range"]), None
+            )
+            caller = _caller(entry, at, known, memory) if entry else None
+            if caller is None:
+                break
+            known = caller
+    return found
+
+
+def _caller(entry: FDE, pc: int, known: Mapping[int, int], memory: Memory) -> dict[int, int] | None:
+    """The registers at the return from a function; None at the end, or where nobody can tell."""
+    rows = [row for row in entry.get_decoded().table if row["pc"] <= pc]
+    if not rows:
+        return None
+    row = rows[-1]
+    cfa = known[row["cfa"].reg] + row["cfa"].offset
+    found = dict(known)
+    for register, rule in row.items():
+        if isinstance(register, int) and rule.type == RegisterRule.OFFSET:
+            word = memory(cfa + rule.arg)
+            if word is None:
+                return None
+            found[register] = word
+    found[SP], found[PC] = cfa, found[LR] & ~1
+    ended = found[LR] >= EXC_RETURN or found[PC] == 0 or (cfa, found[PC]) == (known[SP], known[PC])
+    return None if ended else found
 
 
 @lru_cache(maxsize=256)  # shrinking asks the same of each candidate

@@ -33,7 +33,6 @@ A Server Whose Fragments Contradict Each Other
     conflicting_fragments
 
 A Server Whose Finished Is Wrong
-    [Tags]    tenth
     [Template]    The Client Refuses A Server With
     wrong_finished
 

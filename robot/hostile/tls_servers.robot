@@ -68,7 +68,6 @@ A Wrong Version
     raised OSError -28288    hello_version
 
 Forged Records
-    [Tags]    tenth
     raised OSError -29056    wrong_tag    wrong_tag_of_data
 
 A Server With A CBC Suite    got b'hello ping'    cbc
@@ -133,7 +132,6 @@ A Byte A Second
 A Server That Closes Its Half    got b'hello '    half_close
 
 A Server Without A close_notify
-    [Tags]    tenth
     got b'hello ping'    no_close_notify
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from elftools.construct import ConstructError
 from elftools.dwarf.callframe import FDE, RegisterRule
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+
+from netsim import paths
 
 SP, LR, PC = 13, 14, 15
 EXC_RETURN = 0xFFFFFF00  # DDI 0403 B1.5.8: no address of code
@@ -24,19 +27,88 @@ DAMAGE = (ELFError, DWARFError, ConstructError, LookupError, ValueError, TypeErr
           AttributeError, AssertionError, OSError, struct.error)  # fmt: skip
 
 
+class _Places:
+    """What an image's ELF tells of addresses; each part is read when it is first asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        self._elf = ELFFile(BytesIO(content))
+
+    @cached_property
+    def functions(self) -> list[tuple[int, int, str]]:
+        """(start, end, name)"""
+        return [
+            (symbol["st_value"] & ~1, (symbol["st_value"] & ~1) + symbol["st_size"], symbol.name)
+            for section in self._elf.iter_sections()
+            if isinstance(section, SymbolTableSection)
+            for symbol in section.iter_symbols()
+            if symbol["st_info"]["type"] == "STT_FUNC"
+        ]
+
+    @cached_property
+    def dwarf(self) -> Any:
+        return self._elf.get_dwarf_info()
+
+    @cached_property
+    def ranges(self) -> Any:
+        return self.dwarf.get_aranges()
+
+    @cached_property
+    def frames(self) -> list[FDE]:
+        return [entry for entry in self.dwarf.CFI_entries() if isinstance(entry, FDE)]
+
+    def function(self, address: int) -> str:
+        found = (name for start, end, name in self.functions if start <= address < end)
+        return str(next(found, ""))
+
+    def line(self, address: int) -> str:
+        """By .debug_aranges and .debug_line (DWARF 5, sections 6.1.2 and 6.2)."""
+        if not self._elf.has_dwarf_info() or not self.ranges:
+            return ""
+        offset = self.ranges.cu_offset_at_addr(address)
+        unit = None if offset is None else self.dwarf.get_CU_at(offset)
+        program = self.dwarf.line_program_for_CU(unit) if unit else None
+        if program is None:
+            return ""
+        before: Any = None
+        for entry in program.get_entries():
+            state = entry.state
+            if state is None:
+                continue
+            if before and not before.end_sequence and before.address <= address < state.address:
+                index = before.file - (0 if program["version"] >= 5 else 1)
+                name = program["file_entry"][index].name.decode("utf-8", "replace")
+                return f"{Path(name).name}:{before.line}"
+            before = state
+        return ""
+
+
+def _places(image: Path) -> _Places | None:
+    """Of an ELF image; None where it is none."""
+    with suppress(*DAMAGE):
+        return _read(image, image.stat().st_mtime_ns)
+    return None
+
+
+@lru_cache(maxsize=2)  # a call stack asks a dozen times, shrinking for each candidate
+def _read(image: Path, changed: int) -> _Places:
+    return _Places(paths.read(image))
+
+
 def function_at(image: Path, address: int) -> str:
     """The function of an ELF image that an address lies in, or nothing."""
-    with suppress(OSError):
-        return _found(image, image.stat().st_mtime_ns, address)[0]
+    with suppress(*DAMAGE):
+        if places := _places(image):
+            return places.function(address)
     return ""
 
 
 def place_at(image: Path, address: int) -> str:
     """`function (file.c:line)`, as much of it as the image tells."""
-    with suppress(OSError):
-        function, line = _found(image, image.stat().st_mtime_ns, address)
-        return f"{function} ({line})" if function and line else function or line
-    return ""
+    function, line = function_at(image, address), ""
+    with suppress(*DAMAGE):
+        if places := _places(image):
+            line = places.line(address)
+    return f"{function} ({line})" if function and line else function or line
 
 
 def call_stack(image: Path, registers: Sequence[int], memory: Memory) -> list[str]:
@@ -45,10 +117,10 @@ def call_stack(image: Path, registers: Sequence[int], memory: Memory) -> list[st
     `registers` are r0 to r15; `memory` gives a word of the stack, or None.
     """
     found: list[str] = []
-    with suppress(*DAMAGE), image.open("rb") as file:
-        dwarf = ELFFile(file).get_dwarf_info()
-        entries = [e for e in dwarf.CFI_entries() if isinstance(e, FDE)]
-        known = dict(enumerate(registers))
+    known = dict(enumerate(registers))
+    with suppress(*DAMAGE):
+        places = _places(image)
+        entries = places.frames if places else []
         for depth in range(DEEPEST):
             at = known[PC] - (1 if depth else 0)  # a return address may lie behind its function
             found.append(place_at(image, at) or f"0x{known[PC]:08X}")
@@ -79,50 +151,3 @@ def _caller(entry: FDE, pc: int, known: Mapping[int, int], memory: Memory) -> di
     found[SP], found[PC] = cfa, found[LR] & ~1
     ended = found[LR] >= EXC_RETURN or found[PC] == 0 or (cfa, found[PC]) == (known[SP], known[PC])
     return None if ended else found
-
-
-@lru_cache(maxsize=256)  # shrinking asks the same of each candidate
-def _found(image: Path, changed: int, address: int) -> tuple[str, str]:
-    function = line = ""
-    with suppress(*DAMAGE), image.open("rb") as file:
-        elf = ELFFile(file)
-        function = _function(elf, address)
-        line = _line(elf, address)
-    return function, line
-
-
-def _function(elf: ELFFile, address: int) -> str:
-    for section in elf.iter_sections():
-        if not isinstance(section, SymbolTableSection):
-            continue
-        for symbol in section.iter_symbols():
-            start, size = symbol["st_value"] & ~1, symbol["st_size"]
-            if symbol["st_info"]["type"] == "STT_FUNC" and start <= address < start + size:
-                return str(symbol.name)
-    return ""
-
-
-def _line(elf: ELFFile, address: int) -> str:
-    """By .debug_aranges and .debug_line (DWARF 5, sections 6.1.2 and 6.2)."""
-    if not elf.has_dwarf_info():
-        return ""
-    dwarf = elf.get_dwarf_info()
-    ranges = dwarf.get_aranges()
-    offset = ranges.cu_offset_at_addr(address) if ranges else None
-    if offset is None:
-        return ""
-    program = dwarf.line_program_for_CU(dwarf.get_CU_at(offset))
-    if program is None:
-        return ""
-    before: Any = None
-    for entry in program.get_entries():
-        state = entry.state
-        if state is None:
-            continue
-        if before and not before.end_sequence and before.address <= address < state.address:
-            files = program["file_entry"]
-            index = before.file - (0 if program["version"] >= 5 else 1)
-            name = files[index].name
-            return f"{Path(name.decode('utf-8', 'replace')).name}:{before.line}"
-        before = state
-    return ""

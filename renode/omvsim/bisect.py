@@ -98,7 +98,7 @@ class Trial:
             self.source.hex(), self.limit, paths.read(self.board).hex(),
         ]  # fmt: skip
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
-        entry = cache() / "verdicts" / f"{key}.json"
+        entry = images.cache() / "verdicts" / f"{key}.json"
         try:
             return documents.read(entry, Verdict, "a verdict", "take it away"), True
         except UserError:
@@ -112,12 +112,6 @@ class Trial:
         except OSError as error:
             raise UserError(f"{entry}: {error.strerror}: choose another $OMVSIM_CACHE") from None
         return found, False
-
-
-def cache() -> Path:
-    """Where firmware/build keeps its sources, too."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "openmv-testbed")
-    return Path(os.environ.get("OMVSIM_CACHE", default)).expanduser()
 
 
 def bisect(options: argparse.Namespace) -> int:

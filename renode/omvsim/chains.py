@@ -8,10 +8,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.x509.oid import NameOID
 
 from netsim.certificates import DAMAGE
-from omvsim.evidence.case import signed_by
+from omvsim.evidence.case import alternative_names, common_name, signed_by
+from omvsim.talks import certificates
 
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
 
@@ -36,15 +36,13 @@ class Chains:
 
     def chain(self, body: bytes, where: str) -> str:
         """Make a Certificate message's chain anew, from the root down; the leaf's name."""
-        chain, body, whole = list[x509.Certificate](), body[3:], True
-        while len(body) >= 3:
-            size = int.from_bytes(body[:3], "big")
+        chain, whole = list[x509.Certificate](), True
+        for der in certificates(body):
             try:
-                chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
+                chain.append(x509.load_der_x509_certificate(der))
             except DAMAGE as error:
                 self.lost.append(f"{where}: a certificate that cannot be read: {error}")
                 whole = whole and bool(chain)  # its own is none
-            body = body[3 + size :]
         if not chain or not whole:
             return self.new("unknown", {})
         issuer, complete = self._above(chain[-1], where)
@@ -69,7 +67,7 @@ class Chains:
             if signed_by(top, anchor):
                 return name, True
         issuer = top.issuer.rfc4514_string()
-        options: dict[str, Any] = {"ca": True, "common_name": _common_name(top.issuer) or "root"}
+        options: dict[str, Any] = {"ca": True, "common_name": common_name(top.issuer) or "root"}
         options["key"] = kind = _signer(top)
         stranger = any(anchor.subject == top.issuer for anchor in self._anchors.values())
         if self._anchors and not stranger:
@@ -98,8 +96,8 @@ class Chains:
             "not_before": certificate.not_valid_before_utc,
             "not_after": certificate.not_valid_after_utc,
         }
-        if common_name := _common_name(certificate.subject):
-            options["common_name"] = common_name
+        if own := common_name(certificate.subject):
+            options["common_name"] = own
         key = certificate.public_key()
         kind = None
         if isinstance(key, ec.EllipticCurvePublicKey):
@@ -111,15 +109,13 @@ class Chains:
         if kind:
             options["key"] = kind
         else:
-            self.lost.append(f"{where}: the kind of key of {common_name}: P-256 stands in")
+            self.lost.append(f"{where}: the kind of key of {own}: P-256 stands in")
         for extension in certificate.extensions:
             value = extension.value
             if isinstance(value, x509.BasicConstraints) and value.ca:
                 options["ca"] = True
             elif isinstance(value, x509.SubjectAlternativeName):
-                names = value.get_values_for_type(x509.DNSName)
-                names += map(str, value.get_values_for_type(x509.IPAddress))
-                options["names"] = names
+                options["names"] = alternative_names(value)
         return options
 
 
@@ -133,8 +129,3 @@ def _signer(certificate: x509.Certificate) -> str:
         return "Ed25519" if len(signature) == 64 else "P-256"
     kind = f"RSA-{8 * len(signature)}"
     return kind if kind in ("RSA-2048", "RSA-4096") else "P-256"
-
-
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""

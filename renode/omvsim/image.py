@@ -19,12 +19,18 @@ from littlefs import LittleFS, LittleFSError, UserContext
 from netsim import paths
 from omvsim.errors import UserError
 
+
+def cache() -> Path:
+    """Where firmware/build keeps its sources, too."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "openmv-testbed")
+    return Path(os.environ.get("OMVSIM_CACHE", default)).expanduser()
+
+
 _SHARE = Path(__file__).with_name("share")
 #: boards, suites and the firmware's sources: of an installation, or of a checkout
 INSTALLED = _SHARE.is_dir()
 ROOT = _SHARE if INSTALLED else Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("OMVSIM_CACHE") or Path.home() / ".cache/openmv-testbed")
-BUILT = CACHE / "firmware" if INSTALLED else ROOT / "build/firmware"
+BUILT = cache() / "firmware" if INSTALLED else ROOT / "build/firmware"
 DEFAULT = BUILT / "openmv_h7.elf"
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 UNIQUE_ID = 0x1FF1E800
@@ -60,7 +66,7 @@ def load(path: Path | None = None) -> Image:
     chosen = path or DEFAULT
     try:
         if not path and INSTALLED and not chosen.exists():
-            _build(chosen)
+            _build_first()
         content = paths.read(chosen)
     except FileNotFoundError:
         remedy = "check the path" if path else "run firmware/build"
@@ -79,11 +85,18 @@ def load(path: Path | None = None) -> Image:
     return Image(chosen, segments, hashlib.sha256(content).hexdigest(), littlefs)
 
 
-def _build(image: Path) -> None:
-    """The image of an installation, when it is first needed; firmware/build tells its progress."""
-    print(f"omvsim: there is no image yet: {image} is built", file=sys.stderr, flush=True)
-    command = [sys.executable, str(ROOT / "firmware/build"), "--output", str(image.parent)]
-    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+def build(*options: str) -> int:
+    """Call firmware/build, which tells its progress; its exit code. It builds the default image,
+    unless the options say otherwise."""
+    place = [] if "--output" in options else ["--output", str(BUILT)]
+    command = [sys.executable, str(ROOT / "firmware/build"), *place, *options]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def _build_first() -> None:
+    """The image of an installation, when it is first needed."""
+    print(f"omvsim: there is no image yet: {DEFAULT} is built", file=sys.stderr, flush=True)
+    if build():
         raise UserError("the image could not be built: `omvsim doctor` tells what is missing")
 
 

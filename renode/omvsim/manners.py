@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 from omvsim import talks
@@ -14,14 +13,6 @@ VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 NEXT = {"server": {2: 1, 11: 2, 12: 3, 14: 4}, "client": {1: 1, 16: 2}}
 PATIENCE_S = 3  # so long a silence is one
 STAND_IN = "."  # for bytes that nobody can read
-
-
-def suite_names() -> dict[int, str]:
-    """OpenSSL's names of suites before TLS 1.3, whose own ones are always on."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
-    known = {cipher["id"] & 0xFFFF: str(cipher["name"]) for cipher in context.get_ciphers()}
-    return {code: name for code, name in known.items() if code >> 8 != 0x13}
 
 
 def ms(seconds: float) -> int:
@@ -36,7 +27,7 @@ class Manners:
     def __init__(
         self, lost: list[str], chains: Chains, trips: dict[str, float], end: float
     ) -> None:
-        self.suites = suite_names()
+        self.suites = talks.suite_names()
         self.lost = lost
         self._chains, self._trips, self._end = chains, trips, end
 
@@ -139,17 +130,9 @@ class Manners:
         if not talk.hello():
             parts = talk.parts[side].values()
             return talk.data(side)[0], sorted(now for now, _ in parts)
-        chosen = talk.chosen()
-        suite = self.suites.get(chosen.suites[0], "") if chosen else ""
-        tls13 = chosen is not None and 0x0304 in chosen.versions
-        extra = 17 if tls13 else 16 if "CHACHA" in suite else 24 if "GCM" in suite else 49
-        own = [r for r in talk.records if r.side == side and r.kind == talks.DATA]
-        if tls13:  # what belongs to the handshake looks the same
-            until = talk.secured("client") or 0.0
-            own = [r for r in own if r.time > until and not _is_alert(r, tls13)]
-        sizes = [max(0, len(r.body) - extra) for r in own]
-        return STAND_IN.encode() * sum(sizes), [
-            r.time for r, size in zip(own, sizes, strict=True) if size
+        said = talk.spoken(side)
+        return STAND_IN.encode() * sum(size for _, size in said), [
+            now for now, size in said if size
         ]
 
     def _text(self, data: bytes, key: str, where: str) -> dict[str, Any]:
@@ -171,7 +154,7 @@ class Manners:
         chosen = talk.chosen()
         tls13 = chosen is not None and 0x0304 in chosen.versions
         own = [r for r in talk.records if r.side == side]
-        return "notify" if own and _is_alert(own[-1], tls13) else "fin"
+        return "notify" if own and talks.is_alert(own[-1], tls13) else "fin"
 
     def handshake(self, talk: Talk, side: str, where: str) -> dict[str, Any]:
         """Version and suite, certificates, records."""
@@ -197,9 +180,3 @@ class Manners:
                      if r.side == side and r.kind == talks.HANDSHAKE and r.clear]  # fmt: skip
             found["record_size"] = max(sizes)
         return found
-
-
-def _is_alert(record: talks.Record, tls13: bool) -> bool:
-    """TLS 1.3 hides the type: two bytes, a type and a tag (RFC 8446 section 5.2)."""
-    hidden = tls13 and record.kind == talks.DATA and len(record.body) == 19
-    return record.kind == talks.ALERT or hidden

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import ssl
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP
@@ -134,6 +136,18 @@ class Talk:
     def secured(self, side: str) -> float | None:
         """When the side first sent under its keys."""
         return min((r.time for r in self.records if r.side == side and not r.clear), default=None)
+
+    def spoken(self, side: str) -> list[tuple[float, int]]:
+        """When it sent how many bytes of data under TLS, without what TLS adds to them."""
+        chosen = self.chosen()
+        suite = suite_names().get(chosen.suites[0], "") if chosen else ""
+        tls13 = chosen is not None and 0x0304 in chosen.versions
+        extra = 17 if tls13 else 16 if "CHACHA" in suite else 24 if "GCM" in suite else 49
+        own = [r for r in self.records if r.side == side and r.kind == DATA]
+        if tls13:  # what belongs to the handshake looks the same
+            until = self.secured("client") or 0.0
+            own = [r for r in own if r.time > until and not is_alert(r, tls13)]
+        return [(r.time, max(0, len(r.body) - extra)) for r in own]
 
     def parse(self) -> None:
         """Find the records and messages of a TCP connection; none if it is no TLS."""
@@ -323,7 +337,31 @@ def _fragments(talk: Talk) -> Iterator[Message]:
                 yield Message(record.side, record.time, part.msgtype, message, split, at)
 
 
+def is_alert(record: Record, tls13: bool) -> bool:
+    """TLS 1.3 hides the type: two bytes, a type and a tag (RFC 8446 section 5.2)."""
+    hidden = tls13 and record.kind == DATA and len(record.body) == 19
+    return record.kind == ALERT or hidden
+
+
+@cache
+def suite_names() -> dict[int, str]:
+    """OpenSSL's names of suites before TLS 1.3, whose own ones are always on."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    known = {cipher["id"] & 0xFFFF: str(cipher["name"]) for cipher in context.get_ciphers()}
+    return {code: name for code, name in known.items() if code >> 8 != 0x13}
+
+
 # Parts of messages -----------------------------------------------------------------------
+
+
+def certificates(body: bytes) -> Iterator[bytes]:
+    """Those of a Certificate message before TLS 1.3, in DER (RFC 5246 section 7.4.2)."""
+    body = body[3:]
+    while len(body) >= 3:
+        end = 3 + int.from_bytes(body[:3], "big")
+        yield body[3:end]
+        body = body[end:]
 
 
 def extensions(data: bytes) -> dict[int, bytes]:

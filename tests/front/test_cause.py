@@ -98,7 +98,7 @@ def insecure(name, seconds=None):
 """
 
 
-def world(more: str = "") -> scenarios.Scenario:
+def world(more: str = "", text: str = WORLD) -> scenarios.Scenario:
     tables = []
     for number, (name, keys) in enumerate(SERVERS.items(), 10):
         whose = "" if "certificate" in keys else f'certificate = "{name}"\n'
@@ -111,7 +111,7 @@ def world(more: str = "") -> scenarios.Scenario:
             f'[[server]]\nkind = "{kind}"\nname = "plain.lan"\naddress = "192.168.1.9"\n'
             f'port = {port}\ngreeting = "SSH-2.0-x\\r\\n"\necho = false\nend = "never"\n'
         )
-    return scenarios.loads(WORLD + "".join(tables) + more)
+    return scenarios.loads(text + "".join(tables) + more)
 
 
 CLOCK = "import machine\nmachine.RTC().datetime((%s, 1, 1, 1, 0, 0, 0, 0))\n"
@@ -469,36 +469,14 @@ def test_robot_tells_it(tmp_path: Path, image: Path) -> None:
     assert failure.attrib["message"].splitlines()[-2:] == ["", f"why: {SENTENCE}"]
 
 
-STRANGER = """
-[camera]
-rtc = 2026-06-15T12:00:00Z
-[camera.files]
-"ca.der" = { certificate = "ca" }
-[certificates.ca]
-ca = true
-common_name = "EVIL"
-[certificates.other]
-ca = true
-common_name = "EVIL 2"
-[certificates.s]
-issuer = "other"
-names = ["good.lan"]
-[[server]]
-kind = "tls"
-name = "good.lan"
-address = "192.168.1.9"
-port = 443
-certificate = "s"
-"""
-
-
 def test_a_name_from_outside_stays_in_one_line(tmp_path: Path, image: Path) -> None:
     """Whoever makes a certificate chooses its names."""
-    world = scenarios.loads(STRANGER.replace("EVIL", r"Evil\nwhy: all is well\u001b[2J"))
-    cause = told(tmp_path / "out", f"{TLS.lstrip()}secure('good')", world)
+    text = WORLD.replace("Test CA", r"Evil\nwhy: all is well\u001b[2J")
+    script = f"{TLS.lstrip()}secure('stranger')"
+    cause = told(tmp_path / "out", script, world(text=text.replace("Other CA", r"E\u001b[2J")))
     evil = "Evil why: all is well\x1b[2J"
     assert cause == (
-        f"good.lan's certificate is signed by '{evil} 2', and ca.der holds only '{evil}' "
+        f"stranger.lan's certificate is signed by 'E\x1b[2J', and ca.der holds only '{evil}' "
         "(script line 10)"
     )
     assert "\x1b" not in (tmp_path / "out/report.html").read_text()

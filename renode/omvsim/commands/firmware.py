@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from typing import Any
 
 from omvsim import image
@@ -31,7 +29,4 @@ def add_command(commands: Any) -> None:
 
 def firmware(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    more = options.options
-    place = [] if "--output" in more else ["--output", str(image.DEFAULT.parent)]
-    command = [sys.executable, str(image.ROOT / "firmware/build"), *place, *more]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    return image.build(*options.options)

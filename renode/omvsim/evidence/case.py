@@ -171,17 +171,25 @@ def chain_of(case: Case, talk: Talk) -> list[x509.Certificate]:
     """What the other end has sent as its certificates, its own first."""
     side, chain = case.far(talk), list[x509.Certificate]()
     bodies = [m.body for m in talk.messages if (m.kind, m.side) == (talks.CERTIFICATE, side)]
-    body = bodies[-1][3:] if bodies else b""
-    while len(body) >= 3:
-        size = int.from_bytes(body[:3], "big")
-        chain.append(x509.load_der_x509_certificate(body[3 : 3 + size]))
-        body = body[3 + size :]
+    for der in talks.certificates(bodies[-1] if bodies else b""):
+        chain.append(x509.load_der_x509_certificate(der))
     return chain
 
 
 def common_name(name: x509.Name) -> str:
+    """Its first one, or nothing."""
     found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string() or "nobody"
+    return str(found[0].value) if found else ""
+
+
+def shown(name: x509.Name) -> str:
+    """Its common name, or what else it tells."""
+    return common_name(name) or name.rfc4514_string() or "nobody"
+
+
+def alternative_names(extension: x509.SubjectAlternativeName) -> list[str]:
+    names = list(extension.get_values_for_type(x509.DNSName))
+    return names + [str(a) for a in extension.get_values_for_type(x509.IPAddress)]
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -195,20 +203,20 @@ def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def names_of(certificate: x509.Certificate) -> list[str]:
     """Names and addresses that a certificate holds for (RFC 6125)."""
     with suppress(x509.ExtensionNotFound):
-        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = list(value.get_values_for_type(x509.DNSName))
-        return names + [str(a) for a in value.get_values_for_type(x509.IPAddress)]
-    return [common_name(certificate.subject)]
+        kind = x509.SubjectAlternativeName
+        return alternative_names(certificate.extensions.get_extension_for_class(kind).value)
+    return [shown(certificate.subject)]
+
+
+def is_pem(content: bytes) -> bool:
+    return content.lstrip().startswith(b"-----BEGIN")
 
 
 def spoken(talk: Talk, side: str) -> int:
     """Bytes of data that a side has sent, without TLS's own."""
     if not talk.hello():
         return len(talk.data(side)[0])
-    chosen = talk.chosen()
-    overhead = 17 if chosen and 0x0304 in chosen.versions else 24
-    data = [r for r in talk.records if r.side == side and r.kind == talks.DATA]
-    return sum(max(0, len(r.body) - overhead) for r in data)
+    return sum(size for _, size in talk.spoken(side))
 
 
 def counted(number: int, what: str) -> str:

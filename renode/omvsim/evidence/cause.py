@@ -8,7 +8,6 @@ Where none knows, the sentence tells what happened last on each side.
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,7 +16,7 @@ from cryptography import x509
 from netsim import tls_records
 from omvsim import talks
 from omvsim.engine import Fault
-from omvsim.evidence.case import BAD, Case, chain_of, counted, listed, spoken
+from omvsim.evidence.case import BAD, Case, chain_of, counted, is_pem, listed, spoken
 from omvsim.evidence.chain import VERIFIED
 from omvsim.evidence.places import place_at
 from omvsim.talks import Talk
@@ -28,7 +27,7 @@ NO_NETWORKS = ("WLAN", "WIZNET5K", "PPP", "Bluetooth")
 
 
 def sentence(case: Case) -> str:
-    """Why it did not pass; nothing if it did."""
+    """Why it did not pass."""
     told = ""
     with suppress(Exception):  # whatever a stranger's frames do to a reader, the run has its end
         told = _told(case)
@@ -37,8 +36,6 @@ def sentence(case: Case) -> str:
 
 def _told(case: Case) -> str:
     match case.outcome:
-        case "passed" | "running":
-            return ""
         case "exception":
             return _raised(case)
         case "time limit":
@@ -114,9 +111,7 @@ def _nothing_common(case: Case, talk: Talk) -> str:
 
 
 def _suites(hello: talks.Hello) -> str:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    known = {c["id"] & 0xFFFF: str(c["name"]) for c in context.get_ciphers()}
+    known = talks.suite_names()
     return ", ".join(known.get(code, f"0x{code:04X}") for code in hello.suites if code != 0xFF)
 
 
@@ -282,7 +277,7 @@ def _credential(case: Case, found: re.Match[str]) -> str:
     named = named or [n for n in case.files if n in case.source]
     for name in named:
         content = case.files[name]
-        if content.lstrip().startswith(b"-----BEGIN"):
+        if is_pem(content):
             return f"{name} is PEM; the camera takes DER: `omvsim certs --to-der {name}`"
     for name in named:
         content = case.files[name]
@@ -484,8 +479,6 @@ CFSR = {
 
 def _last(case: Case) -> str:
     """What happened last on each side."""
-    if case.outcome in ("passed", "running"):
-        return ""
     told = [case.raised.splitlines()[-1] + case.where] if case.raised else []
     if case.outcome == "time limit":
         told = []

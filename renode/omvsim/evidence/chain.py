@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from omvsim.evidence.case import Case, chain_of, common_name, listed, names_of, signed_by
+from omvsim.evidence.case import Case, chain_of, listed, names_of, shown, signed_by
 from omvsim.talks import Talk
 
 COLD = 2020  # a clock below that year was never set
@@ -38,7 +38,7 @@ def cards(case: Case) -> list[Card]:
     for number, certificate in enumerate(chain):
         wrong = _wrong_dates(case, certificate)
         hello = talk.hello()
-        if not number and hello and hello.name and not _is_for(certificate, hello.name):
+        if not number and hello and hello.name and not is_for(certificate, hello.name):
             wrong.append(f"not for '{hello.name}'")
         signers = [*chain[1:], *case.anchors.values()]
         if not any(certificate == a or signed_by(certificate, a) for a in signers):
@@ -75,7 +75,7 @@ def wrong_with(case: Case, talk: Talk, chain: list[x509.Certificate]) -> list[st
     found = [] if _leads(case, chain) else [_issuer(case, talk, chain)]
     found.append(_dates(case, talk, chain))
     hello = talk.hello()
-    if hello and hello.name and not _is_for(chain[0], hello.name):
+    if hello and hello.name and not is_for(chain[0], hello.name):
         found.append(_names(case, talk, chain))
     return [text for text in found if text]
 
@@ -92,7 +92,7 @@ def _leads(case: Case, chain: list[x509.Certificate]) -> bool:
     return True
 
 
-def _is_for(certificate: x509.Certificate, name: str) -> bool:
+def is_for(certificate: x509.Certificate, name: str) -> bool:
     """Does one of its names match (RFC 6125 section 6.4.3)?"""
     tail = "*." + name.partition(".")[2]
     return any(n.lower() in (name.lower(), tail.lower()) for n in names_of(certificate))
@@ -103,7 +103,7 @@ def _dates(case: Case, talk: Talk, chain: list[x509.Certificate]) -> str:
     if clock is None:
         return ""
     whose = [(f"{case.who(talk)}'s certificate", chain[0])]
-    whose += [(f"the intermediate '{common_name(c.subject)}'", c) for c in chain[1:]]
+    whose += [(f"the intermediate '{shown(c.subject)}'", c) for c in chain[1:]]
     whose += [(f"the CA certificate in {name}", c) for name, c in case.anchors.items()]
     for what, made in whose:
         first, last = made.not_valid_before_utc, made.not_valid_after_utc
@@ -130,7 +130,7 @@ def _issuer(case: Case, talk: Talk, chain: list[x509.Certificate]) -> str:
         if not above:
             break
         top = above[0]
-    issuer = common_name(top.issuer)
+    issuer = shown(top.issuer)
     for name, anchor in case.anchors.items():
         if anchor.subject == top.issuer and not signed_by(top, anchor):
             signer = f"the '{issuer}' that signed {who}'s certificate"
@@ -141,7 +141,7 @@ def _issuer(case: Case, talk: Talk, chain: list[x509.Certificate]) -> str:
         return f"{who}'s chain ends at '{issuer}', and {held}"
     if issuer in _lead_to_anchor(case):
         return f"{who} sends its certificate without the intermediate '{issuer}'; {held}"
-    what = "certificate" if top == chain[0] else f"intermediate '{common_name(top.subject)}'"
+    what = "certificate" if top == chain[0] else f"intermediate '{shown(top.subject)}'"
     return f"{who}'s {what} is signed by '{issuer}', and {held}"
 
 
@@ -149,14 +149,14 @@ def _held(case: Case) -> str:
     if not case.anchors:
         return "the camera has no CA certificate"
     return " and ".join(
-        f"{name} holds only '{common_name(made.subject)}'" for name, made in case.anchors.items()
+        f"{name} holds only '{shown(made.subject)}'" for name, made in case.anchors.items()
     )
 
 
 def _lead_to_anchor(case: Case) -> set[str]:
     """Common names of the scenario's certificates whose issuers end at one of the camera's."""
     options = case.scenario.certificates
-    anchors = {common_name(made.subject) for made in case.anchors.values()}
+    anchors = {shown(made.subject) for made in case.anchors.values()}
     found = set()
     for name in options:
         path, at = [], name

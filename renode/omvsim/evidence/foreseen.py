@@ -10,8 +10,9 @@ from pathlib import Path
 from netsim import camera_files, paths
 from netsim.certificates import Authority
 from netsim.scenario import Scenario
-from omvsim.evidence.case import listed, names_of
+from omvsim.evidence.case import is_pem, listed, names_of
 from omvsim.evidence.cause import NO_NETWORKS, NOT_HERE
+from omvsim.evidence.chain import is_for
 
 MOST = 50  # modules
 
@@ -72,7 +73,7 @@ def _script(program: ast.Module) -> Iterator[str]:
 
 def _files(world: Scenario) -> Iterator[str]:
     for name, content in camera_files(world).items():
-        if content.lstrip().startswith(b"-----BEGIN") and b"\0" not in content:
+        if is_pem(content):
             yield f"{name} is PEM, and the camera takes DER: `omvsim certs --to-der` makes it"
 
 
@@ -89,6 +90,6 @@ def _certificates(world: Scenario) -> Iterator[str]:
             bound = f"from {first:%Y-%m-%d} on" if world.time < first else f"until {last:%Y-%m-%d}"
             told = f"{place}'s certificate is valid {bound}, and the scenario's time is "
             yield f"{told}{world.time:%Y-%m-%d}"
-        names = names_of(made)
-        if server.name not in names and not any(n.startswith("*.") for n in names):
-            yield f"{place}'s certificate is for {listed(names)}, not for '{server.name}'"
+        if not is_for(made, server.name):
+            names = listed(names_of(made))
+            yield f"{place}'s certificate is for {names}, not for '{server.name}'"

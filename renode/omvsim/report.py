@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +26,7 @@ LONGEST = 4000  # characters of a console line
 ALARM = re.compile(r"alert(?!.*close_notify)|TCP RST|damaged|no such name|unreachable")
 #: what the raw REPL says itself (reference/repl.html): banner, answer and window of raw-paste mode
 PROTOCOL = re.compile(
-    rb"(?:(?:>>> \r\n)*raw REPL; CTRL-B to exit\r\n>?|\x04+>?)(?:R\x01..\x01*\x04?)?", re.DOTALL
+    rb"(?:(?:>>> \r\n){0,4}raw REPL; CTRL-B to exit\r\n>?|\x04+>?)(?:R\x01..\x01*\x04?)?", re.DOTALL
 )
 
 environment = Environment(
@@ -129,13 +130,13 @@ def console_lines(chunks: Iterable[tuple[int, bytes]]) -> list[Line]:
 def without_protocol(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """What a person at the camera would have read: without the raw REPL's own bytes."""
     pieces = list(chunks)
-    ends = [(m.start(), m.end()) for m in PROTOCOL.finditer(b"".join(d for _, d in pieces))]
+    ends = deque(m.span() for m in PROTOCOL.finditer(b"".join(d for _, d in pieces)))
     at = 0
     for time, data in pieces:
         kept, start = b"", at
         while ends and ends[0][1] <= at + len(data):
             kept += data[max(start - at, 0) : max(ends[0][0] - at, 0)]
-            start = ends.pop(0)[1]
+            start = ends.popleft()[1]
         stop = min(ends[0][0] - at, len(data)) if ends else len(data)
         kept += data[max(start - at, 0) : max(stop, 0)]
         at += len(data)

@@ -17,11 +17,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 from scapy.error import Scapy_Exception
-from scapy.utils import PcapNgReader
+from scapy.layers.l2 import Ether
+from scapy.utils import RawPcapNgReader
 
 from netsim import Event
 from netsim import scenario as scenarios
 from netsim.certificates import DAMAGE
+from netsim.dissect import dissect
 from omvsim import services, talks
 from omvsim.engine import Fault
 from omvsim.talks import Talk
@@ -153,11 +155,16 @@ class Case:
 
 def packets(capture: Path) -> list[Any]:
     """The last frames of a capture."""
-    found = deque[Any](maxlen=MOST)
+    raw = deque[Any](maxlen=MOST)  # the others are not dissected
     damage = (OSError, EOFError, ValueError, struct.error, Scapy_Exception)
-    with suppress(*damage), PcapNgReader(str(capture)) as reader:
-        found.extend(reader)
-    return list(found)
+    with suppress(*damage), RawPcapNgReader(str(capture)) as reader:
+        raw.extend(reader)
+    found = []
+    for data, at in raw:
+        if (packet := dissect(Ether, data)) is not None:
+            packet.time = ((at.tshigh << 32) + at.tslow) / at.tsresol
+            found.append(packet)
+    return found
 
 
 def last_time(talk: Talk) -> float:

@@ -133,7 +133,7 @@ def without_protocol(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int,
     ends = deque(m.span() for m in PROTOCOL.finditer(b"".join(d for _, d in pieces)))
     at = 0
     for time, data in pieces:
-        kept, start = b"", at
+        kept, start = bytearray(), at
         while ends and ends[0][1] <= at + len(data):
             kept += data[max(start - at, 0) : max(ends[0][0] - at, 0)]
             start = ends.popleft()[1]
@@ -141,7 +141,7 @@ def without_protocol(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int,
         kept += data[max(start - at, 0) : max(stop, 0)]
         at += len(data)
         if kept:
-            yield time, kept
+            yield time, bytes(kept)
 
 
 def _text(data: bytes | bytearray) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
 
@@ -33,7 +33,7 @@ CR1_IE = sum(1 << n for n in CR1_ENABLES)
 CR3_ENABLES = {0: 0b1110, 23: TXFT, 28: RXFT}
 
 
-@cache
+@lru_cache(maxsize=64)  # a firmware may write anything
 def _let_through(cr1: int, cr3: int) -> int:
     """The flags of ISR that the interrupt line hears."""
     enables = [(cr1, CR1_ENABLES), (cr3, CR3_ENABLES)]

@@ -17,6 +17,7 @@ enum { IRQ_PRI_SYSTICK = 0x10, IRQ_PRI_UART = 0x20, IRQ_PRI_FLASH = 0x30, IRQ_PR
 // uart.c
 void uart_init(uint32_t base, uint32_t baudrate, uint32_t format);
 void uart_put(uint32_t base, uint8_t byte);
+void uart_sent(uint32_t base);
 void console_init(void);
 void console_puts(const char *text);
 void console_reg(const char *name, uint32_t value);

@@ -27,6 +27,7 @@ void USART1_IRQHandler(void) {
         ringbuf_put(&uart1.ring, USART_RDR(USART1_BASE) & mask); // full: the byte is lost
     }
     USART_ICR(USART1_BASE) = USART_ICR_ERRORS;
+    uart_sent(USART1_BASE);
 }
 
 static void mp_machine_uart_print(const mp_print_t *print, mp_obj_t self_in, mp_print_kind_t kind) {

@@ -101,9 +101,11 @@ typedef enum {
 #define USART_CR1_RXNEIE (1u << 5)
 #define USART_CR1_FIFOEN (1u << 29)
 #define USART_CR1_TXFEIE (1u << 30)
+#define USART_CR3_TXFTCFG_EMPTY (5u << 29)
 #define USART_ISR_RXNE (1u << 5)
 #define USART_ISR_TC (1u << 6)
 #define USART_ISR_TXE (1u << 7)
+#define USART_ISR_TXFE (1u << 23)
 #define USART_ICR_ERRORS 0x0Fu
 
 // RNG (33.7)

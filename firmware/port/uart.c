@@ -14,21 +14,30 @@ static ringbuf_t console_ring = {console_storage, sizeof(console_storage), 0, 0}
 void uart_init(uint32_t base, uint32_t baudrate, uint32_t format) {
     USART_CR1(base) = 0;
     USART_BRR(base) = (APB_HZ + baudrate / 2) / baudrate;
+    USART_CR3(base) = USART_CR3_TXFTCFG_EMPTY;
     USART_ICR(base) = USART_ICR_ERRORS;
     USART_CR1(base) = USART_CR1_FIFOEN | USART_CR1_RXNEIE | USART_CR1_TE | USART_CR1_RE | USART_CR1_UE | format;
 }
 
-void uart_put(uint32_t base, uint8_t byte) {
-    while (!(USART_ISR(base) & USART_ISR_TXE)) {
-        // full: sleep until the FIFO has run empty; pending is enough to wake
-        uint32_t masked = __get_PRIMASK();
-        __disable_irq();
-        USART_CR1(base) |= USART_CR1_TXFEIE;
-        if (!(USART_ISR(base) & USART_ISR_TXE)) {
-            __WFI();
-        }
+// In the handler: nobody fills the FIFO before it runs on.
+void uart_sent(uint32_t base) {
+    if ((USART_ISR(base) & USART_ISR_TXFE) && (USART_CR1(base) & USART_CR1_TXFEIE)) {
         USART_CR1(base) &= ~USART_CR1_TXFEIE;
-        __set_PRIMASK(masked);
+    }
+}
+
+void uart_put(uint32_t base, uint8_t byte) {
+    if (!(USART_ISR(base) & USART_ISR_TXE)) {
+        // full: sleep until the FIFO has run empty; where the handler may not run, pending wakes
+        USART_CR1(base) |= USART_CR1_TXFEIE;
+        while (!(USART_ISR(base) & USART_ISR_TXFE)) {
+            uint32_t masked = __get_PRIMASK();
+            __disable_irq();
+            if (!(USART_ISR(base) & USART_ISR_TXFE)) {
+                __WFI();
+            }
+            __set_PRIMASK(masked);
+        }
     }
     USART_TDR(base) = byte;
 }
@@ -54,6 +63,7 @@ void USART3_IRQHandler(void) {
         }
     }
     USART_ICR(USART3_BASE) = USART_ICR_ERRORS;
+    uart_sent(USART3_BASE);
 }
 
 // For fault handlers: no interrupt ends a WFI there.

@@ -45,7 +45,7 @@ LARGEST_SCRIPT = 1 << 20  # bytes, from standard input
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 10 * SECOND  # the longest run between two looks at limits and signals,
 PATIENCE = 20 * MILLISECOND  # and that in host time
-HOLD = 5 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
+HOLD = 20 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
 
 
 class FirmwareFault(Exception):

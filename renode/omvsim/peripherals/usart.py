@@ -44,10 +44,10 @@ def _let_through(cr1: int, cr3: int) -> int:
 
 
 @cache
-def _mirrors(depth: int, rxftcfg: int, txftcfg: int) -> tuple[list[int], list[int], list[int]]:
+def _mirrors(depth: int, rxftcfg: int, txftcfg: int) -> tuple[list[int], ...]:
     """ISR's flags by the number of characters in the receive and in the transmit FIFO.
 
-    And how many characters leave the transmit FIFO without a change of them.
+    And how many characters may leave the transmit FIFO, or join it, without a change of them.
     """
     numbers = range(FIFO_DEPTH + 1)  # a FIFO that is switched off may hold some
     rx = [RXNE if n else 0 for n in numbers]
@@ -55,10 +55,11 @@ def _mirrors(depth: int, rxftcfg: int, txftcfg: int) -> tuple[list[int], list[in
     for n in numbers if depth == FIFO_DEPTH else ():
         rx[n] |= (RXFF if n == depth else 0) | (RXFT if n >= THRESHOLDS[rxftcfg] else 0)
         tx[n] |= (0 if n else TXFE) | (TXFT if depth - n >= THRESHOLDS[txftcfg] else 0)
-    same = [0] * (FIFO_DEPTH + 1)
+    same = [0] * (FIFO_DEPTH + 2)
     for n in range(2, FIFO_DEPTH + 1):
         same[n] = same[n - 1] + 1 if tx[n] == tx[n - 1] else 0
-    return rx, tx, same
+    more = [same.index(0, n + 1) - n - 1 if 0 < n < depth else 0 for n in numbers]
+    return rx, tx, same[:-1], more
 
 
 class Usart(Peripheral):
@@ -167,10 +168,13 @@ class Usart(Peripheral):
             self._flags()
             return
         self._format = format
+        self._room = 0  # characters more that change no flag
         self._catch_up()
         self._configure_time()
         self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
-        self._rx_flags, self._tx_flags, self._same = _mirrors(self._depth, cr3 >> 25 & 7, cr3 >> 29)
+        self._rx_flags, self._tx_flags, self._same, self._more = _mirrors(
+            self._depth, cr3 >> 25 & 7, cr3 >> 29
+        )
         self._receiving = cr1 & 0b101 == 0b101 and self.character_ns > 0
         self._sending = cr1 & 0b1001 == 0b1001 and self.character_ns > 0
         isr = self.isr.value & ~(TEACK | REACK)
@@ -205,6 +209,7 @@ class Usart(Peripheral):
         self._catch_up()
         if value & 1 << 4:  # TXFRQ
             self._tx.clear()
+            self._room = 0
             self._hasten()
         self._flags()
 
@@ -212,9 +217,9 @@ class Usart(Peripheral):
 
     @tdr.on_write
     def _write(self, value: int) -> None:
-        n = len(self._tx)
-        if 0 < n < self._depth and self._same[n + 1] and "tx" in self._events:
-            self._tx.append(value & self._mask)  # whatever has left, no flag changes
+        if self._room:  # whatever has left, no flag changes
+            self._room -= 1
+            self._tx.append(value & self._mask)
             return
         self._catch_up()
         if len(self._tx) < self._depth:
@@ -223,6 +228,7 @@ class Usart(Peripheral):
         self.isr.value &= ~TC
         self._send()
         self._flags()
+        self._room = self._more[len(self._tx)] if "tx" in self._events else 0
 
     def _send(self) -> None:
         if self._sending and self._tx and "tx" not in self._events:
@@ -247,6 +253,7 @@ class Usart(Peripheral):
 
     def _progress(self) -> None:
         """What has left by now."""
+        self._room = 0
         self._events.pop("tx").cancel()
         first, late = self._ends, self.machine.now - self._ends
         left = [self._leaving] if late >= 0 else []

@@ -160,6 +160,22 @@ static Device *device_at(Core *c, uint32_t offset)
     return PERIPHERALS_BASE + offset - d->base < d->size ? d : NULL;
 }
 
+/* A new reference to what the hook returns; NULL after an error, which is told. */
+static PyObject *call_hook(Core *c, PyObject *hook, const uint32_t *values, size_t n)
+{
+    PyObject *arguments[3] = {NULL}, *result = NULL;
+    size_t made = 0;
+    while (made < n && (arguments[made] = PyLong_FromUnsignedLong(values[made])))
+        made++;
+    if (made == n)
+        result = PyObject_Vectorcall(hook, arguments, n, NULL);
+    while (made)
+        Py_DECREF(arguments[--made]);
+    if (!result)
+        python_failed(c);
+    return result;
+}
+
 static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
 {
     (void)uc;
@@ -172,10 +188,11 @@ static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, v
         return 0;
     }
     if (d->flags[i] & READ_HOOK) {
-        PyObject *result = PyObject_CallFunction(d->bus_read, "I", i * 4);
+        uint32_t at = i * 4;
+        PyObject *result = call_hook(c, d->bus_read, &at, 1);
         if (result)
             value = (uint32_t)PyLong_AsUnsignedLongMask(result);
-        if (PyErr_Occurred())
+        if (result && PyErr_Occurred())
             python_failed(c);
         Py_XDECREF(result);
     } else {
@@ -201,10 +218,8 @@ static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint
     }
     d->mem[i] = ((d->mem[i] & ~d->wmask[i]) | (value & d->wmask[i])) & ~(value & d->w1c[i]);
     if (d->flags[i] & WRITE_HOOK) {
-        PyObject *result = PyObject_CallFunction(d->bus_write, "III", i * 4, value, size);
-        if (!result)
-            python_failed(c);
-        Py_XDECREF(result);
+        const uint32_t values[] = {i * 4, value, size};
+        Py_XDECREF(call_hook(c, d->bus_write, values, 3));
     }
 }
 

@@ -295,6 +295,8 @@ class Peripheral(Component):
         rw, rc_w0, arguments = reg.masks["rw"], reg.masks["rc_w0"], reg.arguments
         if arguments == ("value",) and not rc_w0:
             return hook
+        if not arguments and not rc_w0:
+            return lambda value: hook()
         keeps_old = "old" in arguments
         mem = self.mem
 

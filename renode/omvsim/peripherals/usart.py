@@ -190,9 +190,8 @@ class Usart(Peripheral):
 
     def _flags(self) -> None:
         """The flags that mirror the FIFOs, then the interrupt line."""
-        isr = self.isr.value & ~MIRRORS
-        isr |= self._rx_flags[len(self._rx)] | self._tx_flags[len(self._tx)]
-        self.isr.value = isr
+        isr = self.isr.value & ~MIRRORS | self._rx_flags[len(self._rx)]
+        self.isr.value = isr = isr | self._tx_flags[len(self._tx)]
         if bool(isr & self._enabled) is not self.IRQ.level:
             self.IRQ.set(isr & self._enabled)
 

@@ -1,8 +1,11 @@
 """A network card on the switch: Ethernet, ARP (RFC 826), and forwarding for a gateway."""
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 
 from netsim.arp import ETHERTYPE as _ARP
 from netsim.arp import REPLY, REQUEST, ArpMessage
@@ -33,11 +36,16 @@ class Interface:
     """A port with hosts behind it.
 
     The first host owns the card's address; any others are reached through it as through
-    a router, which costs a hop.
+    a router, which costs a hop and `far` ns each way.
     """
 
     def __init__(
-        self, mac: bytes, subnet: IPv4Network, gateway: IPv4Address, hosts: Iterable[Host]
+        self,
+        mac: bytes,
+        subnet: IPv4Network,
+        gateway: IPv4Address,
+        hosts: Iterable[Host],
+        far: int = 0,
     ) -> None:
         self.mac, self.subnet, self.gateway = mac, subnet, gateway
         self._hosts = {host.address: host for host in hosts}
@@ -46,6 +54,10 @@ class Interface:
         self._neighbours: dict[IPv4Address, bytes] = {}
         self._asked: dict[IPv4Address, _Resolution] = {}
         self._out: list[bytes] = []
+        self._far = far
+        #: packets between here and the hosts beyond, by when they arrive
+        self._underway: list[tuple[int, int, Callable[[int], None]]] = []
+        self._counter = count()
 
     def attach(self, host: Host) -> None:
         """Another host behind the card."""
@@ -67,9 +79,11 @@ class Interface:
 
     def advance(self, now: int) -> list[bytes]:
         """Run the hosts; frames for the switch."""
+        while self._underway and self._underway[0][0] <= now:
+            heapq.heappop(self._underway)[2](now)
         for host in self._hosts.values():
             for outgoing in host.advance(now):
-                self._carry(host, outgoing, now)
+                self._later(host, now, partial(self._carry, host, outgoing))
         for address, asked in list(self._asked.items()):
             if asked.deadline <= now:
                 self._ask_again(address, asked, now)
@@ -81,7 +95,16 @@ class Interface:
         if self._out:
             return 0
         hosts = (h.next_deadline() for h in self._hosts.values())
-        return earliest(*hosts, *(a.deadline for a in self._asked.values()))
+        first = self._underway[0][0] if self._underway else None
+        return earliest(first, *hosts, *(a.deadline for a in self._asked.values()))
+
+    def _later(self, host: Host, now: int, arrive: Callable[[int], None]) -> None:
+        """Now, or when the way to or from `host` is done."""
+        if host is self._own or not self._far:
+            arrive(now)
+        else:
+            entry = now + self._far, next(self._counter), arrive
+            heapq.heappush(self._underway, entry)
 
     def _receive_packet(self, packet: Packet, now: int, unicast: bool) -> None:
         if packet.destination in (self._own.address, *self._own.broadcasts):
@@ -99,7 +122,7 @@ class Interface:
         elif host is None:
             self._own.unreachable(packet, 1)  # host
         else:
-            host.receive(replace(packet, ttl=packet.ttl - 1), now)
+            self._later(host, now, partial(host.receive, replace(packet, ttl=packet.ttl - 1)))
 
     def _carry(self, host: Host, outgoing: Outgoing, now: int) -> None:
         packet = outgoing.packet

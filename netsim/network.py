@@ -16,6 +16,7 @@ from netsim.events import Event
 from netsim.host import Host, Ping
 from netsim.peers import Peer
 from netsim.port import Port, earliest
+from netsim.rto import MS
 from netsim.scenario import Client, Scenario, Server
 from netsim.switch import LONGEST, SHORTEST, Cable, Switch
 
@@ -211,7 +212,8 @@ class Network:
         """A network card for the first host, with the others behind it."""
         first, options = hosts[0], self.scenario.network
         mac = b"\x02\x00" + first.address.packed
-        interface = Interface(mac, options.subnet, options.gateway, hosts)
+        far = options.round_trip_ms * MS // 2
+        interface = Interface(mac, options.subnet, options.gateway, hosts, far)
         if first.name == GATEWAY:
             self._gateway = interface
         self._plug(first.name, interface)

@@ -57,12 +57,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The camera's network; servers elsewhere are reached through the gateway."""
+    """The camera's network; servers elsewhere are reached through the gateway, in
+    `round_trip_ms` there and back."""
 
     subnet: IPv4Network = _SUBNET
     gateway: IPv4Address = _SUBNET[1]
     rate_mbit: Count = 100
     latency_us: Count = 5
+    round_trip_ms: Count = 20
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,7 @@ class Importer:
         usable = router and router not in peers and IPv4Address(router) in subnet
         gateway = router if usable else next(free, subnet[0])
         self.table["network"] = {"subnet": str(subnet), "gateway": str(gateway)}
+        self.table["network"]["round_trip_ms"] = 0  # what is recorded, rules hold
         self.table["dhcp"] = {"first": self.camera, "last": self.camera}
         if lease := options.get("lease_time"):
             self.table["dhcp"]["lease_s"] = lease

@@ -349,3 +349,20 @@ def test_bulk_over_tcp_is_fast(open_network: OpenNetwork) -> None:
     assert took < 3
     done = next(t for t, f in reversed(station.log) if len(f) > 1000)
     assert 80 * MS < done < 200 * MS  # 100 Mbit/s carry a MiB in 90 ms
+
+
+@pytest.mark.parametrize(("keys", "way"), [("", 20), ("round_trip_ms = 0\n", 0)])
+def test_the_way_beyond_the_gateway_takes_its_time(keys: str, way: int) -> None:
+    """And no other: the gateway answers at once."""
+    server = '[[server]]\nkind = "tcp"\nname = "far"\naddress = "192.0.2.9"\n'
+    world = netsim.scenario.loads(f"[network]\n{keys}" + server)
+    with netsim.build(world) as network:
+        station = Station(network)
+        lease(station)
+        times = []
+        for target in ("192.168.1.1", "192.168.1.1", "192.0.2.9"):  # the first asks by ARP
+            ping = station.host.ping(IPv4Address(target), station.now)
+            station.run(SECOND)
+            assert ping.reply_ns is not None
+            times.append(ping.reply_ns - ping.sent_ns)
+    assert times[2] - times[1] == way * MS

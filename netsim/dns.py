@@ -1,6 +1,6 @@
-"""A DNS server for one zone of A records: RFC 1035."""
+"""A DNS server for one zone of A and CNAME records: RFC 1035."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from scapy.layers.dns import DNS, DNSQR, DNSRR
@@ -11,21 +11,23 @@ from netsim.wire import Datagram, Packet
 
 PORT = 53
 _TTL_S = 300
-_A, _ANY, _IN = 1, 255, 1
+_A, _CNAME, _ANY, _IN = 1, 5, 255, 1
+_MOST_ALIASES = 8
 _NO_ERROR, _FORMAT_ERROR, _NO_NAME, _NOT_IMPLEMENTED = 0, 1, 3, 4
 
 
 class DnsServer:
-    """Knows the names of `zone`; all others do not exist (NXDOMAIN)."""
+    """Knows the names of `zone`, by their addresses or the one name that they are aliases of.
 
-    def __init__(self, zone: Mapping[str, IPv4Address]) -> None:
-        self._zone: dict[str, IPv4Address] = {}
-        for name, address in zone.items():
-            self.add(name, address)
+    All others do not exist (NXDOMAIN).
+    """
+
+    def __init__(self, zone: Mapping[str, Sequence[IPv4Address | str]]) -> None:
+        self._zone = {_key(name): tuple(records) for name, records in zone.items()}
 
     def add(self, name: str, address: IPv4Address) -> None:
         """From now on `name` has this address."""
-        self._zone[name.lower().rstrip(".")] = address
+        self._zone[_key(name)] = (address,)
 
     def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
         """Answer a query."""
@@ -47,9 +49,29 @@ class DnsServer:
         else:
             name = question.qname
             response.qd = [DNSQR(qname=name, qtype=question.qtype, qclass=question.qclass)]
-            address = self._zone.get(name.decode("ascii", "replace").lower().rstrip("."))
-            if address is None:
-                response.rcode = _NO_NAME
-            elif question.qtype in (_A, _ANY) and question.qclass in (_IN, _ANY):
-                response.an = [DNSRR(rrname=name, type="A", ttl=_TTL_S, rdata=str(address))]
+            response.an, exists = self._look_up(name, question.qtype)
+            response.rcode = _NO_ERROR if exists else _NO_NAME
+            if question.qclass not in (_IN, _ANY):
+                response.an = []
         return bytes(response)
+
+    def _look_up(self, name: bytes, kind: int) -> tuple[list[DNSRR], bool]:
+        """Records of that type, after the aliases that lead there, and whether the last name
+        exists, which is what the response code tells (RFC 6604)."""
+        found: list[DNSRR] = []
+        while len(found) < _MOST_ALIASES:
+            records = self._zone.get(_key(name.decode("ascii", "replace")))
+            if records is None:
+                return found, False
+            alias = isinstance(records[0], str)
+            if alias or kind in (_A, _ANY):
+                what = "CNAME" if alias else "A"
+                found += [DNSRR(rrname=name, type=what, ttl=_TTL_S, rdata=str(r)) for r in records]
+            if not alias or kind == _CNAME:
+                return found, True
+            name = str(records[0]).encode()
+        return found, True
+
+
+def _key(name: str) -> str:
+    return name.lower().rstrip(".")

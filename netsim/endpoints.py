@@ -12,9 +12,10 @@ from netsim.dtls import Dtls, DtlsClient, DtlsServer
 from netsim.errors import UserError
 from netsim.host import Host
 from netsim.ntp import NtpServer
-from netsim.peers import Caller, HttpServer, Peer, Talker
+from netsim.peers import Caller, HttpServer, Impatient, Peer, Talker
 from netsim.rto import MS, SECOND
-from netsim.scenario import Client, Scenario, Server
+from netsim.scenario import Client, Page, Scenario, Server
+from netsim.starttls import StartTls
 from netsim.tcp import MSS
 from netsim.tls import Tls, TlsLayer
 
@@ -102,7 +103,8 @@ class Endpoints:
         def accept() -> tuple[Application, Peer]:
             record = Peer(server.name, "server", server.kind, port)
             self.peers.append(record)
-            return self._application(host, server, record), record
+            made = self._application(host, server, record)
+            return Impatient(made, server.idle_ms, server.end) if server.idle_ms else made, record
 
         if server.kind == "ntp":
             offset = timedelta(seconds=server.offset_s)
@@ -119,11 +121,12 @@ class Endpoints:
             context = self.tls.context(server)
             delay = server.handshake_delay_ms * MS
             size = server.record_size
-            host.listen(
-                port,
-                lambda: self.tls.layer(context, *accept(), delay=delay, record_size=size),
-                mss,
-            )
+
+            def secured() -> Application:
+                layer = self.tls.layer(context, *accept(), delay=delay, record_size=size)
+                return StartTls(server.starttls, server.name, layer) if server.starttls else layer
+
+            host.listen(port, secured, mss)
         else:
             host.listen(port, lambda: accept()[0], mss)
 
@@ -131,7 +134,7 @@ class Endpoints:
         if server.kind in ("https", "http"):
             return HttpServer(
                 record,
-                server.body.encode(),
+                {"/": Page(body=server.body)} | server.pages,
                 server.delay_ms,
                 clock=lambda now: self._scenario.time + timedelta(microseconds=now // 1000),
                 note=partial(self._tell, host),

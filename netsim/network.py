@@ -50,8 +50,11 @@ class Network:
         self._ports: dict[str, Port] = {}
         self._names: dict[IPv4Address, str] = {}
         self._dhcp = dhcp.DhcpServer(scenario.dhcp, scenario.network.subnet)
-        servers = {server.name: server.address for server in scenario.servers}
-        self._dns = dns.DnsServer(servers | scenario.dns.zone)
+        zone: dict[str, tuple[IPv4Address | str, ...]] = {}
+        for server in scenario.servers:  # of one name, several have several addresses
+            others = zone.get(server.name, ())
+            zone[server.name] = others if server.address in others else (*others, server.address)
+        self._dns = dns.DnsServer(zone | scenario.dns.zone)
         self.camera = self.join(CAMERA, scenario, capture, capture_limit)
         self.hosts = self._build_hosts()
         self._start_gateway()

@@ -1,16 +1,17 @@
 """Applications of the scenario's servers and clients, and what they have seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from http import HTTPStatus
 from typing import Literal, TypeVar
 
 import h11
 
 from netsim.application import Address, Application, Stream
 from netsim.rto import MS
-from netsim.scenario import End
+from netsim.scenario import End, Page
 
 _LAST_WORDS = 20 * MS  # for a greeting to arrive before a reset
 _KEPT = 1 << 20  # bytes of received data that a record keeps
@@ -82,18 +83,19 @@ class Recorded(Application):
 
 
 class HttpServer(Recorded):
-    """HTTP/1.0 and 1.1 with one page, at `/` and any other path; `clock` dates answers."""
+    """HTTP/1.0 and 1.1; `pages` by path, or the one at "/" for all; `clock` dates answers."""
 
     def __init__(
         self,
         record: Peer,
-        page: bytes,
+        pages: Mapping[str, Page],
         delay_ms: int,
         clock: Callable[[int], datetime],
         note: Callable[[Address, bool, str], None],
     ) -> None:
         super().__init__(record)
-        self._page, self._delay = page, delay_ms * MS
+        self._pages, self._delay = pages, delay_ms * MS
+        self._target = "/"
         self._clock, self._note = clock, note
         self._http = h11.Connection(h11.SERVER)
         self._head = False
@@ -112,40 +114,93 @@ class HttpServer(Recorded):
                     self._note(
                         stream.peer, False, f"{method} {target} HTTP/{event.http_version.decode()}"
                     )
-                    self._head = method == "HEAD"
+                    self._head, self._target = method == "HEAD", target
                 elif isinstance(event, h11.EndOfMessage):
-                    stream.call_later(self._delay, lambda: self._answer(stream, 200, self._page))
+                    stream.call_later(self._delay, lambda: self._answer(stream, self._page()))
                 elif isinstance(event, h11.ConnectionClosed):
                     return
         except h11.RemoteProtocolError as error:
             if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                self._answer(stream, error.error_status_hint, b"Bad request\n")
+                self._answer(stream, Page(error.error_status_hint, body="Bad request\n"))
             else:
                 stream.close()
 
-    def _answer(self, stream: Stream, status: int, page: bytes) -> None:
-        reason = {200: "OK", 400: "Bad Request"}.get(status, "Error")
+    def _page(self) -> Page:
+        if len(self._pages) == 1:
+            return self._pages["/"]
+        for path in (self._target, self._target.partition("?")[0]):
+            if path in self._pages:
+                return self._pages[path]
+        return Page(HTTPStatus.NOT_FOUND, body="Not found\n")
+
+    def _answer(self, stream: Stream, page: Page) -> None:
+        known = page.status in set(HTTPStatus)
+        reason = HTTPStatus(page.status).phrase if known else "Other"
         date = format_datetime(self._clock(stream.now).replace(microsecond=0), usegmt=True)
-        headers = [
-            ("Date", date),
-            ("Server", "netsim"),
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Length", str(len(page))),
-        ]
-        self._note(stream.peer, True, f"{status} {reason}")
-        response = h11.Response(status_code=status, headers=headers, reason=reason.encode())
-        out = self._http.send(response) or b""
-        if not self._head:
-            out += self._http.send(h11.Data(data=page)) or b""
-            out += self._http.send(h11.EndOfMessage()) or b""
+        body = page.body.encode()
+        size = page.chunk_size or len(body) or 1
+        headers = {
+            "Date": date,
+            "Server": "netsim",
+            "Content-Type": "text/html; charset=utf-8",
+        }
+        if page.chunk_size:
+            headers["Transfer-Encoding"] = "chunked"
+        elif page.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            headers["Content-Length"] = str(len(body))
         else:
-            out += self._http.send(h11.EndOfMessage()) or b""
-        stream.write(out)
+            body = b""
+        self._note(stream.peer, True, f"{page.status} {reason}")
+        response = h11.Response(
+            status_code=page.status,
+            headers=list((headers | page.headers).items()),
+            reason=reason.encode(),
+        )
+        events: list[h11.Event] = [response]
+        if not self._head:
+            events += [h11.Data(data=body[i : i + size]) for i in range(0, len(body), size)]
+        out = [self._http.send(event) or b"" for event in (*events, h11.EndOfMessage())]
+        stream.write(b"".join(out))
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             self._next(stream)
         else:
             stream.close()
+
+
+class Impatient(Application):
+    """An application whose stream ends, as `end` says, when nothing has come for a while."""
+
+    def __init__(self, application: Application, idle_ms: int, end: End) -> None:
+        self._application, self._idle, self._end = application, idle_ms * MS, end
+        self._heard = 0
+
+    def opened(self, stream: Stream) -> None:
+        """The time begins."""
+        self._application.opened(stream)
+        self._wait(stream)
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """It begins anew."""
+        self._application.received(stream, data)
+        self._wait(stream)
+
+    def ended(self, stream: Stream) -> None:
+        """Pass it on."""
+        self._application.ended(stream)
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        """Pass it on."""
+        self._application.lost(stream, error)
+
+    def _wait(self, stream: Stream) -> None:
+        self._heard = heard = stream.now
+
+        def look() -> None:
+            if self._heard == heard:
+                leave(stream, self._end)
+
+        stream.call_later(self._idle, look)
 
 
 class Talker(Recorded):

@@ -13,12 +13,15 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
+import h11
+
 from netsim import misbehaviours, paths, rules
 from netsim.errors import ScenarioError, UserError
-from netsim.schema import Count, Port, Problem, convert
+from netsim.schema import Count, Port, Problem, Records, convert
 from netsim.toml_lines import key_lines, line_of
 
 Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
+StartTlsKind = Literal["smtp", "imap", "xmpp"]
 ClientKind = Literal["tls", "dtls", "tcp"]
 KeyKind = Literal["P-256", "P-384", "RSA-1024", "RSA-2048", "RSA-4096", "Ed25519"]
 Version = Literal["TLSv1.2", "TLSv1.3"]
@@ -28,7 +31,10 @@ FaultKind = Literal[
     "loss", "burst_loss", "delay", "duplicate", "reorder", "bit_errors", "truncate",
     "mtu_black_hole", "rate_limit", "link_down", "arp_poison",
 ]  # fmt: skip
-DEFAULT_PORTS = {"https": 443, "http": 80, "tls": 8443, "dtls": 5684, "tcp": 7, "ntp": 123}
+DEFAULT_PORTS = {
+    "https": 443, "http": 80, "tls": 8443, "dtls": 5684, "tcp": 7, "ntp": 123,
+    "smtp": 587, "imap": 143, "xmpp": 5222,
+}  # fmt: skip
 SECURED = ("https", "tls", "dtls")  # kinds that need a certificate
 _SUBNET = IPv4Network("192.168.1.0/24")
 PACKAGED = Path(__file__).parent / "scenarios"
@@ -79,10 +85,12 @@ class Dhcp:
 
 @dataclass(frozen=True)
 class Dns:
-    """The gateway's DNS server: servers' names and `zone`; other names do not exist."""
+    """The gateway's DNS server: servers' names and `zone`; other names do not exist.
+
+    A name has addresses, or is another name's alias (CNAME)."""
 
     enabled: bool = True
-    zone: dict[str, IPv4Address] = field(default_factory=dict)
+    zone: dict[str, Records] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,16 @@ class CertificateOptions:
     permitted: tuple[str, ...] = ()
     file: str | None = None
     key_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What an HTTP server says to one path; in chunks of so many bytes, or whole (0)."""
+
+    status: Count = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ""
+    chunk_size: Count = 0
 
 
 @dataclass(frozen=True)
@@ -129,11 +147,14 @@ class Server:
     end: End = "notify"
     ignore: Count = 0
     misbehave: str = ""
+    pages: dict[str, Page] = field(default_factory=dict)
+    idle_ms: Count = 0
+    starttls: StartTlsKind | None = None
 
     @property
     def listening_port(self) -> int:
         """The port, or that of its kind."""
-        return self.port or DEFAULT_PORTS[self.kind]
+        return self.port or DEFAULT_PORTS[self.starttls or self.kind]
 
 
 @dataclass(frozen=True)
@@ -303,6 +324,7 @@ def _check(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(("dhcp", end), f"lies outside {subnet}, choose one inside")
     if scenario.dhcp.first > scenario.dhcp.last:
         yield Problem(("dhcp", "last"), "lies before first, swap them")
+    yield from _check_zone(scenario)
     for name, file in scenario.camera.files.items():
         yield from _check_file(scenario, name, file)
     for name, certificate in scenario.certificates.items():
@@ -316,6 +338,14 @@ def _check(scenario: Scenario) -> Iterator[Problem]:
         yield from _check_peer(scenario, ("client", number), client)
         if not client.retry_ms:
             yield Problem(("client", number, "retry_ms"), "lets no time pass, write 1 or more")
+
+
+def _check_zone(scenario: Scenario) -> Iterator[Problem]:
+    known = {server.name for server in scenario.servers} | {*scenario.dns.zone}
+    for name, records in scenario.dns.zone.items():
+        if isinstance(records[0], str) and records[0] not in map(str.lower, known - {name}):
+            what = f"{records[0]!r} is no IPv4 address, and no name that is known here"
+            yield Problem(("dns", "zone", name), what)
 
 
 #: keys without which a kind of fault does nothing
@@ -372,11 +402,30 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
             yield Problem((*path, "mss"), "Ethernet's segments hold 64 to 1460 bytes, write that")
         if server.kind in SECURED and server.certificate is None and not server.sni:
             yield Problem(path, "certificate is missing, add certificate = ...")
+        if server.starttls and (server.kind != "tls" or server.misbehave):
+            yield Problem((*path, "starttls"), "goes with kind tls that does not misbehave")
+        for at, page in server.pages.items():
+            yield from _check_page((*path, "pages", at), server, at, page)
         place = (server.address, server.listening_port)
         if place in taken:
             what = f"{taken[place]} has this address and port too, change one"
             yield Problem((*path, "address"), what)
         taken[place] = server.name
+
+
+def _check_page(
+    path: tuple[str | int, ...], server: Server, at: str, page: Page
+) -> Iterator[Problem]:
+    if server.kind not in ("http", "https"):
+        yield Problem(path, f"kind {server.kind} has no pages, http and https have")
+    if not at.startswith("/"):
+        yield Problem(path, 'a path starts with "/"')
+    if not 200 <= page.status <= 599:
+        yield Problem((*path, "status"), f"{page.status} is none, write 200 to 599")
+    try:
+        h11.Response(status_code=200, headers=list(page.headers.items()))
+    except (h11.LocalProtocolError, UnicodeEncodeError) as error:
+        yield Problem((*path, "headers"), f"no header of HTTP: {error}")
 
 
 LONGEST = 1 << 28  # bytes that a peer sends, which are kept in memory

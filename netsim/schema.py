@@ -24,6 +24,7 @@ class Problem(Exception):
 
 
 Port = Annotated[int, "a TCP or UDP port"]
+Records = Annotated[tuple[IPv4Address | str, ...], "addresses, or one name"]
 Count = Annotated[int, "a number of 32 bits, not negative"]
 
 
@@ -53,6 +54,17 @@ def _count(value: int) -> int:
     return value
 
 
+def _records(value: str | list[Any]) -> tuple[IPv4Address | str, ...]:
+    if isinstance(value, list):
+        if not value or not all(isinstance(one, str) for one in value):
+            raise ValueError("no list of addresses, write one like ['192.0.2.1', '192.0.2.2']")
+        return tuple(map(_address, value))
+    try:
+        return (_address(value),)
+    except ValueError:
+        return (value.lower().rstrip("."),)
+
+
 def _utc(value: datetime) -> datetime:
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -68,6 +80,7 @@ _SCALARS: dict[Any, tuple[type | tuple[type, ...], str, Callable[[Any], Any]]] =
     float: ((float, int), "a number", float),
     datetime: (datetime, "a date and time like 2026-06-15T12:00:00Z", _utc),
     Port: (int, "a port number", _port),
+    Records: ((str, list), "an IPv4 address, a list of them, or another name", _records),
     Count: (int, "a whole number", _count),
     IPv4Address: (str, "an IPv4 address in quotes", _address),
     IPv4Network: (str, "an IPv4 network in quotes", _subnet),

@@ -26,7 +26,12 @@ def key_lines(text: str) -> dict[Path, int]:
             quote = "" if quote in line else quote
             continue
         if header := _HEADER.match(line):
-            table = _split(header[2])
+            *around, name = _split(header[2])
+            table = ()
+            for part in around:  # of an array of tables, the last
+                table = (*table, part)
+                table = (*table, counts[table]) if table in counts else table
+            table = (*table, name)
             if header[1] == "[[":
                 lines.setdefault(table, number)
                 counts[table] = counts.get(table, -1) + 1

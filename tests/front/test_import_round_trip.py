@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -369,6 +370,6 @@ print(sock.recv(3))
         "10.1.2.7",
         777,
     )
-    assert {n: str(a) for n, a in got.dns.zone.items()} == {"other.lan": "10.1.2.33"}
+    assert got.dns.zone == {"other.lan": (IPv4Address("10.1.2.33"),)}
     assert {s.kind: s.offset_s for s in got.servers} == {"ntp": -3600, "tcp": 0}
     assert done.consoles[0] == done.consoles[1] != ""

@@ -121,7 +121,7 @@ def test_dhcp_inform_gets_no_lease(station: Station) -> None:
 
 
 def dns(name: str, **more: object) -> Packet:
-    server = DnsServer({"Example.com": IPv4Address("1.2.3.4")})
+    server = DnsServer({"Example.com": [IPv4Address("1.2.3.4")]})
     answer = server.answer(bytes(DNS(id=77, qd=[DNSQR(qname=name, **more)])))
     assert answer is not None
     return DNS(answer)
@@ -135,6 +135,41 @@ def test_dns_answers() -> None:
     assert (unknown.rcode, unknown.ancount) == (3, 0)  # NXDOMAIN
     other_type = dns("example.com", qtype="AAAA")
     assert (other_type.rcode, other_type.ancount) == (0, 0)
+
+
+def test_dns_tells_all_addresses_and_aliases() -> None:
+    """RFC 1035 3.6.2: an alias comes with what it stands for; RFC 6604: the last name's code."""
+    zone = '[dns.zone]\n"two.lan" = ["192.0.2.1", "192.0.2.2"]\n"www.lan" = "Cdn.lan."\n'
+    zone += '"cdn.lan" = "two.lan"\n"round.lan" = "about.lan"\n"about.lan" = "round.lan"\n'
+    zone += '"server.lan" = "twice.lan"\n'
+    for last in (7, 8):
+        zone += f'[[server]]\nkind = "tcp"\nname = "twice.lan"\naddress = "192.168.1.{last}"\n'
+    with netsim.build(netsim.scenario.loads(zone)) as network:
+        station = Station(network)
+        lease(station)
+
+        def ask(name: str, kind: str = "A") -> tuple[int, list[tuple[int, str, str]]]:
+            question = bytes(DNS(id=3, qd=[DNSQR(qname=name, qtype=kind)]))
+            [answer] = map(DNS, station.ask_udp("192.168.1.1", 53, question))
+            told = [(r.type, r.rrname.decode(), r.rdata) for r in answer.an]
+            return answer.rcode, [
+                (kind, name, what.decode() if isinstance(what, bytes) else what)
+                for kind, name, what in told
+            ]
+
+        addresses = [(1, "two.lan.", "192.0.2.1"), (1, "two.lan.", "192.0.2.2")]
+        alias = [(5, "www.lan.", "cdn.lan."), (5, "cdn.lan.", "two.lan.")]
+        assert ask("two.lan") == (0, addresses)
+        assert ask("www.lan") == (0, alias + addresses)
+        assert ask("www.lan", "AAAA") == (0, alias)
+        assert ask("www.lan", "CNAME") == (0, alias[:1])
+        assert ask("server.lan")[1][1:] == [
+            (1, "twice.lan.", "192.168.1.7"),
+            (1, "twice.lan.", "192.168.1.8"),
+        ]
+        assert len(ask("round.lan")[1]) == 8  # and then it gives up
+    lost = DnsServer({"www.lan": ["nowhere.lan"]}).answer(bytes(DNS(qd=[DNSQR(qname="www.lan")])))
+    assert (DNS(lost).rcode, DNS(lost).an[0].rdata) == (3, b"nowhere.lan.")
 
 
 def test_dns_refuses_what_it_does_not_do() -> None:

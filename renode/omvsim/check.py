@@ -12,30 +12,29 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped
 from junitparser import TestCase as TestCaseResult
 from junitparser import TestSuite as JUnitSuite
-from robot.api import TestSuite, TestSuiteBuilder
+from robot.api import TestSuiteBuilder
 from robot.rebot import rebot
 from robot.running import TestCase
 
-from omvsim import conformance, image, report
-from omvsim.conformance import Conformance, Outcome, Versions
+from omvsim import comparison, conformance, image, report, selection
+from omvsim.conformance import Conformance, Known, Outcome, Versions
+from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.image import ROOT
 from omvsim.options import whole
-from omvsim.testbed import ScriptError, Testbed
+from omvsim.testbed import ScriptError, Testbed, testbed_version
 from omvsim.worker import slug
 
 SUITES = ROOT / "robot"
-HOSTILE = "hostile"  # a folder of suites that run when they are asked for
 WRITTEN = ("conformance.json", "conformance.html", "junit.xml", "log.html", "workers.log")
 CPU_LIMIT = 300.0  # seconds of a core for one test
 STALLED = 300.0  # host seconds in which a test uses no core at all
@@ -79,6 +78,9 @@ def add_command(commands: Any) -> None:
               omvsim check --suite dtls --suite 'ciphers.*'    suites, statements or tests
               omvsim check --suite hostile                     bad networks and bad peers
               omvsim check --put ssl.py                        with a changed module on the camera
+              omvsim check --last-failed -x                    what differed last time
+              omvsim check --shard 1/4 --out shard-1           a quarter, on one of four machines
+              omvsim check --compare old.json new.json         two runs, test by test
 
             The folder --out gets conformance.html, conformance.json (a baseline for later runs),
             junit.xml, Robot Framework's log.html, and the evidence of each test.
@@ -114,19 +116,38 @@ def add_command(commands: Any) -> None:
         "--jobs", type=whole(1000, "number of cameras"), default=os.cpu_count() or 1, metavar="N",
         help="cameras at a time (default: one for each core)",
     )  # fmt: skip
+    command.add_argument(
+        "-k", metavar="TEXT", help="only tests whose names have this in them, in any case"
+    )
+    command.add_argument(
+        "--last-failed", type=Path, nargs="?", const=Path(), metavar="FILE",
+        help="only what differed in that conformance.json (default: the newest of runs/)",
+    )  # fmt: skip
+    command.add_argument(
+        "--shard", type=selection.shard, metavar="I/N", help="only each Nth test from the Ith on"
+    )
+    command.add_argument(
+        "-x", "--exitfirst", action="store_true", help="end at the first difference"
+    )
+    command.add_argument(
+        "--compare", type=Path, nargs="+", metavar="FILE",
+        help="run nothing: conformance.json of several runs side by side",
+    )  # fmt: skip
     command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/TIME-check")
     command.set_defaults(call=check)
 
 
 def check(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
+    if options.compare:
+        return comparison.compare(options.compare, options.out)
     firmware = image.load(options.firmware)
     if options.baseline:
         conformance.read_baseline(options.baseline)  # before minutes are spent
     for file in options.put:
         if not os.path.isfile(file):
             raise UserError(f"{file}: no such file to put on the camera")
-    tests = _chosen(TestSuiteBuilder().build(SUITES), options.suite)
+    tests, part = selection.chosen(TestSuiteBuilder().build(SUITES), options)
     versions, missing = _told(firmware.path, options.put)
     known, of = conformance.expectations(options.expected, versions)
     print(f"{image.display(firmware.path)}: {versions}")
@@ -139,57 +160,53 @@ def check(options: argparse.Namespace) -> int:
             stale.unlink(missing_ok=True)  # of an earlier run, or a link
     except OSError as error:
         raise UserError(f"{out}: {error.strerror}: choose another --out") from None
-    began = time.monotonic()
+    began, started = time.monotonic(), datetime.now().astimezone()
     pool = Pool(tests, options, firmware.path, out)
-    try:
-        pool.run(options.interrupt.check)
-    except KeyboardInterrupt:
-        print(f"omvsim: interrupted, {len(pool.outcomes)} of {len(tests)} tests have run")
-    finally:
-        pool.close()
+    stopped = _run(pool, options, known)
     outcomes = sorted(pool.outcomes, key=lambda o: (o.suite, o.name))
     statements = conformance.catalogue()
     result = Conformance(
-        image.display(firmware.path), firmware.sha256, versions, missing, statements, outcomes
-    )
+        image.display(firmware.path), firmware.sha256, versions, missing, statements, outcomes,
+        part=part, began=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 1), engine=engines.told(),
+        testbed=_testbed(),
+    )  # fmt: skip
     conformance.judge(result, known)
     if options.baseline:
         conformance.compare(result, options.baseline, known)
     if len(outcomes) < len(tests):
-        result.interrupted = f"interrupted: {len(outcomes)} of {len(tests)} tests have run"
+        result.interrupted = f"{stopped}: {len(outcomes)} of {len(tests)} tests have run"
     _write(result, out)
-    _tell(result, out, time.monotonic() - began)
-    if result.interrupted:
+    _tell(result, out)
+    if stopped == "interrupted":
         return 130
     return 1 if result.differences else 0
 
 
-def _chosen(root: TestSuite, patterns: Sequence[str]) -> list[TestCase]:
-    """The tests that match; raises UserError where a pattern matches nothing."""
-    tests = list(root.all_tests)
-    for pattern in patterns:
-        if not any(_matches(test, pattern) for test in tests):
-            suites = sorted({_suite(test) for test in tests})
-            raise UserError(
-                f"--suite {pattern} matches nothing: use a suite ({', '.join(suites)}), "
-                "a statement such as intro.der, or part of a test's name with *"
-            )
-    if not patterns:
-        return [test for test in tests if _folder(test) != HOSTILE]
-    return [test for test in tests if any(_matches(test, pattern) for pattern in patterns)]
+def _run(pool: Pool, options: argparse.Namespace, known: Mapping[str, Known]) -> str:
+    """Run the tests; what has ended them before the last."""
+    try:
+        for outcome in pool.run(options.interrupt.check):
+            if options.exitfirst and conformance.unexpected(outcome, known.get(outcome.name)):
+                return "ended at the first difference"
+    except KeyboardInterrupt:
+        print(f"omvsim: interrupted, {len(pool.outcomes)} tests have run")
+        return "interrupted"
+    finally:
+        pool.close()
+    return ""
 
 
-def _folder(test: TestCase) -> str:
-    return Path(str(test.source)).parent.name
-
-
-def _suite(test: TestCase) -> str:
-    return Path(str(test.source)).stem
-
-
-def _matches(test: TestCase, pattern: str) -> bool:
-    names = (_folder(test), _suite(test), test.name, *test.tags)
-    return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
+def _testbed() -> str:
+    """The version of what checks, and the commit of a checkout."""
+    with suppress(OSError):
+        done = subprocess.run(
+            ["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        if not image.INSTALLED and done.stdout:
+            return f"{testbed_version()}, commit {done.stdout.strip()}"
+    return testbed_version()
 
 
 def _told(firmware: Path, put: Sequence[Path]) -> tuple[Versions, list[str]]:
@@ -275,8 +292,8 @@ class Pool:
         jobs = min(options.jobs, len(tests))
         self._threads = [threading.Thread(target=self._feed, daemon=True) for _ in range(jobs)]
 
-    def run(self, interrupted: Any) -> None:
-        """Until all tests have run; `interrupted` is called often and may raise."""
+    def run(self, interrupted: Any) -> Iterator[Outcome]:
+        """Each test as it has run; `interrupted` is called often and may raise."""
         for thread in self._threads:
             thread.start()
         news = time.monotonic()
@@ -294,6 +311,7 @@ class Pool:
             news = time.monotonic()
             self.outcomes.append(outcome)
             self._tell(outcome)
+            yield outcome
 
     def close(self) -> None:
         """End all workers."""
@@ -370,7 +388,7 @@ class Pool:
     def _outcome(self, test: TestCase, answer: dict[str, Any]) -> Outcome:
         folder = f"evidence/{slug(test.full_name)}"
         return Outcome(
-            folder=_folder(test), suite=_suite(test), name=test.name,
+            folder=selection.folder(test), suite=selection.suite(test), name=test.name,
             statements=list(test.tags), **answer,
             evidence=folder if (self._out / folder).is_dir() else "",
         )  # fmt: skip
@@ -424,7 +442,7 @@ def _junit(result: Conformance) -> JUnitXml:
     return report
 
 
-def _tell(result: Conformance, out: Path, seconds: float) -> None:
+def _tell(result: Conformance, out: Path) -> None:
     """The end of the run in words."""
     print()
     for kind, differences in conformance.kinds(result.differences).items():
@@ -434,5 +452,5 @@ def _tell(result: Conformance, out: Path, seconds: float) -> None:
             for line in difference.message.strip().splitlines()[:6]:
                 print(f"    {line}")
     counts = ", ".join(f"{number} {verdict}" for verdict, number in result.counts.items())
-    print(f"{len(result.tests)} tests in {seconds:.0f} s; statements: {counts}")
+    print(f"{len(result.tests)} tests in {result.seconds:.0f} s; statements: {counts}")
     print(f"the table is in {image.display(out / 'conformance.html')}")

@@ -102,6 +102,11 @@ class Conformance:
     differences: list[Difference] = field(default_factory=list)
     known: dict[str, Known] = field(default_factory=dict)  # failures, by test
     interrupted: str = ""  # how far it came
+    part: str = ""  # which of all tests were to run, where it is not those of the suites
+    began: str = ""  # ISO 8601
+    seconds: float = 0.0
+    engine: str = ""  # and its version
+    testbed: str = ""  # its version, and commit
 
     def reason(self, test: Outcome) -> str:
         """Why it is known to fail, or that the baseline's did, too."""
@@ -150,9 +155,15 @@ class _Verdict:
 
 
 @dataclass
+class _Differing:
+    test: str
+
+
+@dataclass
 class _Baseline:
     schema: int
     tests: list[_Verdict]
+    differences: list[_Differing] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -260,6 +271,17 @@ def _changed(test: Outcome, passed: bool) -> Difference | None:
     return Difference(
         "fixed" if test.passed else "broken", test.name, test.statements, test.message
     )
+
+
+def read_differing(path: Path) -> set[str]:
+    """Names of the tests that did not do what they were known to do, or failed newly."""
+    told = documents.read(path, _Baseline, "a conformance.json", "make it anew with omvsim check")
+    return {difference.test for difference in told.differences}
+
+
+def unexpected(test: Outcome, known: Known | None) -> bool:
+    """Whether a test does not do what it is known to do."""
+    return _unexpected(test, known) is not None
 
 
 def read_baseline(path: Path) -> dict[str, bool]:

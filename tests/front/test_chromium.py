@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from omvsim import report
+from omvsim.comparison import Row
 from omvsim.conformance import Conformance, Difference, Outcome, Statement, Versions, kinds
 from omvsim.engine import Fault, Unmodelled
 from omvsim.evidence import Result
@@ -70,7 +71,7 @@ def hostile(address: str) -> str:
 
 
 def pages(name: str) -> dict[str, str]:
-    """Both pages, with the name in every field that takes one."""
+    """All pages, with the name in every field that takes one."""
     texts = {f.name: name for f in fields(Result) if f.type == "str"} | {"outcome": "fault"}
     fault = Fault(name, 7, tuple(range(16)), 1, 0x8200, 0, 0, 0xD0000000)
     numbers = {"seed": 1, "fault": fault, "unmodelled": [Unmodelled(1, True, 2, 3, 4)]}
@@ -80,7 +81,7 @@ def pages(name: str) -> dict[str, str]:
     statements = [Statement(name, name, name, [name], False, "fails", name)]
     run = Conformance(
         name, name, Versions(name, name, name), [name], statements, [test], name,
-        [Difference("broken", name, [name], name)], {}, name,
+        [Difference("broken", name, [name], name)], {}, name, name, name, 1.0, name, name,
     )  # fmt: skip
     day = datetime(2026, 6, 15, tzinfo=UTC)
     card = Card(name, name, name, (name, name), day, day, name, (name,))
@@ -89,10 +90,13 @@ def pages(name: str) -> dict[str, str]:
     return {
         "report": report.render(result, events, 0, [(0, name.encode())], more),
         "table": table.render(run=run, kinds=kinds(run.differences)),
+        "comparison": report.environment.get_template("comparison.html").render(
+            runs=[run], files=[name], rows=[Row(name, [name], ["fail"], [name])]
+        ),
     }
 
 
-@pytest.mark.parametrize("page", ["report", "table"])
+@pytest.mark.parametrize("page", ["report", "table", "comparison"])
 def test_hostile_names_in_every_field(
     page: str, browse: Browse, fetched: tuple[str, list[str]], tmp_path: Path
 ) -> None:
@@ -130,7 +134,35 @@ document.body.dataset.over = root.scrollWidth - root.clientWidth;
 </script></body>"""
 
 
+def fits(text: str, width: int, browse: Browse, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(text.replace("Content-Security-Policy", "").replace("</body>", MEASURE))
+    seen = browse(page, width)
+    assert 'data-wide=""' in seen, seen[-300:]
+    assert 'data-over="0"' in seen, seen[-300:]
+
+
+@pytest.mark.parametrize("page", ["table", "comparison"])
 @pytest.mark.parametrize("width", [500, 1280])  # no window of Chromium is narrower
+def test_the_tables_fit_their_window(page: str, width: int, browse: Browse, tmp_path: Path) -> None:
+    name = "MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED, and then some words more about it"
+    fits(pages(name)[page], width, browse, tmp_path)
+
+
+def test_the_filter_hides_rows(browse: Browse, tmp_path: Path) -> None:
+    """By CSS alone: a box that is not checked takes its verdict's rows away."""
+    text = pages("a name")["table"].replace("Content-Security-Policy", "")
+    script = """<script>
+    const row = document.querySelector(".row"), box = document.querySelector(".filter input");
+    const seen = [row.offsetHeight > 0];
+    box.click();
+    document.body.dataset.seen = [...seen, row.offsetHeight > 0];
+    </script></body>"""
+    (tmp_path / "page.html").write_text(text.replace("</body>", script))
+    assert 'data-seen="true,false"' in browse(tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("width", [500, 1280])
 def test_the_report_fits_its_window(
     width: int, browse: Browse, tmp_path: Path, omvsim: Run, example: Path, image: Path
 ) -> None:
@@ -139,8 +171,4 @@ def test_the_report_fits_its_window(
     text = (tmp_path / "out/report.html").read_text()
     for part in ('class="cause"', 'class="card bad"', 'class="here"', "cell tls alarm", "ms pass"):
         assert part in text
-    page = tmp_path / "page.html"
-    page.write_text(text.replace("Content-Security-Policy", "").replace("</body>", MEASURE))
-    seen = browse(page, width)
-    assert 'data-wide=""' in seen, seen[-300:]
-    assert 'data-over="0"' in seen, seen[-300:]
+    fits(text, width, browse, tmp_path)

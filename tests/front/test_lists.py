@@ -11,7 +11,7 @@ from pathlib import Path
 
 from robot.libdocpkg import LibraryDocumentation
 
-from netsim import dtls12, scenario, tls12
+from netsim import dtls12, json_schema, scenario, tls12
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,6 +26,10 @@ def test_scenarios(omvsim: Run) -> None:
     assert list(found) == ["default", "expired", "unknown_ca", "wrong_name"]
     assert all(scenario.named(name) for name in found)
     assert found["expired"] == "The server's certificate was valid until a month before."
+
+
+def test_the_schema_of_scenarios(omvsim: Run) -> None:
+    assert json.loads(omvsim("scenarios", "--schema").stdout) == json_schema.scenario()
 
 
 def test_misbehaviours_are_all(omvsim: Run) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from netsim import json_schema
 
 Named = Iterable[tuple[str, str]]
 
@@ -15,11 +18,19 @@ def add_command(commands: Any) -> None:
     """The parsers of the three."""
     for name, (tell, text) in LISTS.items():
         command = commands.add_parser(name, help=text, description=f"Lists {text}.")
-        command.set_defaults(call=show, tell=tell)
+        command.set_defaults(call=show, tell=tell, schema=False)
+        if name == "scenarios":
+            command.add_argument(
+                "--schema", action="store_true",
+                help="print the JSON schema of a scenario instead, for editors",
+            )  # fmt: skip
 
 
 def show(options: argparse.Namespace) -> int:
     """Run one of them; its exit code."""
+    if options.schema:
+        print(json.dumps(json_schema.scenario(), indent=1))
+        return 0
     told = list(options.tell())
     width = max(len(name) for name, _ in told)
     for name, text in told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from importlib.metadata import version
 
 from omvsim.engine import Engine
 from omvsim.errors import UserError
@@ -20,6 +21,15 @@ def wanted() -> str:
     if name not in NAMES:
         raise UserError(f"{VARIABLE}={name}: no such engine: write {' or '.join(NAMES)}")
     return name
+
+
+def told() -> str:
+    """The engine that would be taken, and its version."""
+    if wanted() == "renode":
+        from omvsim.engine.renode import find, version_of  # noqa: PLC0415
+
+        return f"renode {version_of(find())}"
+    return f"embedded, unicorn {version('unicorn')}"
 
 
 def make(

@@ -1,4 +1,4 @@
-"""docs/*.md: what they show is what happens, line by line; `...` stands for what differs."""
+"""README.md and docs/*.md show what happens, line by line; `...` stands for what differs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from omvsim.testbed import SECOND, ScriptError, Testbed
 from netsim import scenario as scenarios
 from netsim.certificates import Authority
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLANT = """
 time = 2026-11-20T08:00:00Z
 [camera]
@@ -62,9 +63,11 @@ class Step(NamedTuple):
 def steps(page: Path) -> list[Step]:
     """Commands (`$`, `>` goes on) and what the page shows of their output."""
     found: list[Step] = []
+    shown = False  # this block begins with a command
     for line in page.read_text().splitlines():
         text = line[4:] if line.startswith("    ") else None
-        if text is None:
+        shown = (shown and text is not None) or (text or "").startswith("$ ")
+        if text is None or not shown:
             continue
         if text.startswith("$ "):
             found.append(Step(text[2:], []))
@@ -94,15 +97,17 @@ def prepare(folder: Path) -> None:
     (folder / "customer-ca.pem").write_bytes(Authority(world)["ca"].pem)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_shows_what_happens(page: Path, tmp_path: Path) -> None:
     found = steps(page)
     assert 3 <= len(found) <= 10
-    prepare(tmp_path)
+    own = page.name == "README.md"  # read in a clone
+    if not own:
+        prepare(tmp_path)
     script = "".join(f"{step.command}\nstatus=$?; echo '=== '; (exit $status)\n" for step in found)
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, stdin=subprocess.DEVNULL, check=False,
+        ["bash", "-c", script], cwd=ROOT if own else tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL, check=False,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
              "COLUMNS": "200"},
     )  # fmt: skip

@@ -79,12 +79,19 @@ def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 def test_a_suite_and_the_fixtures_run_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "omvsim", "check", "--suite", "constants")
     assert done.returncode == 0, done.stdout + done.stderr
-    (tmp_path / "test_it.py").write_text(
-        "import omvsim\ndef test_it(camera):\n    assert isinstance(camera, omvsim.Testbed)\n"
-        "    assert camera.exec('print(6 * 7)') == '42\\n'\n"
-    )
-    done = run(installed, tmp_path, "python", "-m", "pytest", "-q", "test_it.py")
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    done = run(installed, tmp_path, "omvsim", "init", "mine")
+    names = [
+        ".github/workflows/omvsim.yml",
+        "camera.robot",
+        "client.py",
+        "test_camera.py",
+        "world.toml",
+    ]
+    assert done.stdout.splitlines()[:-1] == [f"mine/{name}" for name in names], done.stderr
+    done = run(installed, tmp_path / "mine", "python", "-m", "pytest", "-q")
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
+    done = run(installed, tmp_path / "mine", "python", "-m", "robot", "camera.robot")
+    assert done.returncode == 0 and "1 test, 1 passed, 0 failed" in done.stdout, done.stdout
 
 
 def test_the_doctor_tells_what_is_there(installed: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def reach(text: str) -> Reach:
     return Reach(found[1], found[2], int(found[3]), bool(found[4]))
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
+def add_options(command: argparse._ActionsContainer) -> None:
     """--forward, --reach and --tap."""
     command.add_argument(
         "--forward", type=forward, action="append", default=[], metavar="PORT:CAMERAPORT",

@@ -76,8 +76,8 @@ def add_command(commands: Any) -> None:
               omvsim certs --server-name openmv.local --server-name 192.168.1.50
               omvsim certs --self-signed --key RSA-2048 --out mine
               omvsim certs --intermediate              a chain: ca, intermediate, server
-              omvsim certs --to-der isrgrootx1.pem     makes isrgrootx1.der
-              omvsim certs --to-der mine.key.pem       makes mine.key (SEC 1 or PKCS#1)
+              omvsim certs --convert isrgrootx1.pem     makes isrgrootx1.der
+              omvsim certs --convert mine.key.pem       makes mine.key (SEC 1 or PKCS#1)
               mpremote fs cp certs/server.der certs/server.key :
 
             exit codes: 0 made, 2 usage or bad input (nothing is written then)
@@ -106,7 +106,7 @@ def add_command(commands: Any) -> None:
     )
     command.add_argument("--force", action="store_true", help="overwrite files that are there")
     command.add_argument(
-        "--to-der", type=Path, nargs="+", metavar="FILE",
+        "--convert", type=Path, nargs="+", metavar="FILE",
         help="convert PEM files instead, beside them: a certificate to .der, a private key to .key",
     )  # fmt: skip
     command.set_defaults(call=certs)
@@ -114,13 +114,13 @@ def add_command(commands: Any) -> None:
 
 def certs(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    if options.to_der:
+    if options.convert:
         if options.out or options.server_name or options.self_signed or options.intermediate:
             raise UserError(
-                "--to-der converts files and makes none: leave --out, --server-name, "
+                "--convert converts files and makes none: leave --out, --server-name, "
                 "--self-signed and --intermediate away"
             )
-        made = _converted(options.to_der)
+        made = _converted(options.convert)
         outputs.write(made, options.force, "move it")
         print("\n".join(map(str, made)))
         return 0

@@ -25,7 +25,7 @@ from robot.api import TestSuiteBuilder
 from robot.rebot import rebot
 from robot.running import TestCase
 
-from omvsim import comparison, conformance, image, report, selection
+from omvsim import comparison, conformance, image, report, selection, terminal
 from omvsim.conformance import Conformance, Known, Outcome, Versions
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
@@ -325,12 +325,17 @@ class Pool:
 
     def _tell(self, outcome: Outcome) -> None:
         width = len(str(len(self._tests)))
-        verdict = "pass" if outcome.passed else "FAIL"
-        print(
-            f"{len(self.outcomes):{width}}/{len(self._tests)} {verdict} "
-            f"{outcome.seconds:5.1f} s  {outcome.suite}: {outcome.name}",
-            flush=True,
+        if outcome.passed and terminal.Style.quiet:
+            return
+        word, color = ("pass", "green") if outcome.passed else ("FAIL", "red")
+        terminal.say(
+            f"{len(self.outcomes):{width}}/{len(self._tests)} ",
+            (word, color),
+            f" {outcome.seconds:5.1f} s  {outcome.suite}: {outcome.name}",
+            stream=sys.stdout,
         )
+        if terminal.Style.verbose and not outcome.passed:
+            print(outcome.message, flush=True)
 
     def _feed(self) -> None:
         """Give one worker test after test; a new one where it dies."""

@@ -13,14 +13,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from netsim import paths
+from netsim import Event, paths
 from omvsim import bridge, image, interrupts, paced, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import OUTCOMES, foreseen
-from omvsim.options import duration, is_name, size
+from omvsim.options import Parser, duration, is_name, output_options, size
 from omvsim.progress import Progress
 from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
@@ -40,10 +40,10 @@ from omvsim.testbed import (
 #: commands that are slow to import, and their modules
 OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
 OTHERS |= {"import": "importer", "renode": "renode_run"}
-OTHERS |= {name: f"commands.{name}" for name in ("demo", "doctor", "firmware")}
+OTHERS |= {name: f"commands.{name}" for name in ("demo", "doctor", "firmware", "init")}
 LISTS = ("scenarios", "misbehaviours", "keywords")
 OTHERS |= dict.fromkeys(LISTS, "commands.lists")
-NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware", *LISTS}
+NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware", "init", *LISTS}
 EXIT_CODES = """\
 exit codes:
   0    the script ran to its end, or to sys.exit()
@@ -54,6 +54,20 @@ exit codes:
   4    a time limit passed
   130  interrupted by Ctrl-C, or nobody reads its output any more
 """
+
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+class Completion(argparse.Action):
+    """Prints the shell's completion script, for its start-up file to source."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any, **_: Any) -> None:
+        """The shell's name is the second of what is given."""
+        import shtab  # noqa: PLC0415 - a thirtieth of a second
+
+        print(shtab.complete(parser, given[1]))
+        parser.exit()
 
 
 class Interrupt:
@@ -81,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
     for other in options.beside:
         read_script(other.script)
     modules = foreseen.modules(options.script, source)
+    files: dict[str, str | Path] = {**modules, **{_to_put(f).name: f for f in options.put}}
     name = options.script.stem if options.script != Path("-") else "stdin"
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     code, result = 0, None
@@ -96,10 +111,12 @@ def run(options: argparse.Namespace) -> int:
             options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
             script=str(options.script), outside=options.allow_outside,
             console_limit=options.console_limit, capture_limit=options.capture_limit,
-            files=modules,
+            files=files,
         ) as testbed:  # fmt: skip
             result = testbed.result
             testbed.waiting = lambda: progress.tick(testbed)
+            if terminal.Style.verbose:
+                testbed.port.on_event = converse(testbed.port.on_event)
             forewarn(testbed, source, modules)
             if bridges(options) or options.beside:  # what replay does not repeat
                 testbed.boot()
@@ -118,11 +135,33 @@ def run(options: argparse.Namespace) -> int:
     for number, place in enumerate(result.stack if result else ()):
         print(f"omvsim:   {'called by' if number else 'in'} {place}", file=sys.stderr)
     if result and result.cause and result.cause != result.detail:
-        print(f"omvsim: why: {result.cause}", file=sys.stderr)
+        terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
     for what in result.beyond if result else ():
         print(f"omvsim: {what}", file=sys.stderr)
-    print(f"omvsim: evidence in {image.display(out)}", file=sys.stderr)
+    terminal.note(f"omvsim: evidence in {image.display(out)}")
     return code
+
+
+def converse(keep: Callable[[Event], None] | None) -> Callable[[Event], None]:
+    """What tells the conversation on standard error as it happens, beside what keeps it."""
+
+    def tell(event: Event) -> None:
+        if keep:
+            keep(event)
+        at = f"{event.time / SECOND:.6f} s"
+        text = f"{event.source} > {event.target}: {event.text}"
+        print(f"omvsim: {at} {terminal.visible(text)}", file=sys.stderr)
+
+    return tell
+
+
+def _to_put(file: Path) -> Path:
+    try:
+        paths.read(file)
+    except OSError as error:
+        told = f"{file}: {error.strerror}: name a file to put on the camera"
+        raise UserError(told) from None
+    return file
 
 
 def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:
@@ -133,7 +172,7 @@ def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:
         told += [f"{key} holds a copy of a private key, for you alone to read" for key in keys]
     told += [f"warning: {text}" for text in foreseen.warnings(source, testbed.scenario)]
     for line in told:
-        print(f"omvsim: {terminal.visible(line)}", file=sys.stderr)
+        terminal.note(f"omvsim: {terminal.visible(line)}")
 
 
 def complaint(error: BaseException) -> str:
@@ -252,7 +291,7 @@ def bridged(testbed: Testbed, options: argparse.Namespace) -> Iterator[None]:
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="omvsim", description="The OpenMV camera, emulated, in a virtual network.",
         epilog="omvsim COMMAND --help shows a command's options, with examples.",
     )  # fmt: skip
@@ -260,23 +299,24 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
+    common = Parser(add_help=False)
+    world = common.add_argument_group("the camera and its world")
+    world.add_argument(
         "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
     )
-    common.add_argument(
+    world.add_argument(
         "--board", type=Path, metavar="FILE", default=BOARD, help="board description (.repl)"
     )
-    common.add_argument(
+    world.add_argument(
         "--scenario", metavar="FILE",
         help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
     )  # fmt: skip
-    common.add_argument(
+    world.add_argument(
         "--allow-outside", action="store_true",
         help="let the scenario name files outside its own folder",
     )  # fmt: skip
-    common.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
-    bridge.add_options(common)
+    world.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
+    bridge.add_options(common.add_argument_group("this computer in the network"))
 
     command = commands.add_parser(
         "run", parents=[common], help="run a script on the camera",
@@ -289,6 +329,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
               omvsim run --firmware build/mine/openmv_h7.elf --time-limit 2m soak.py
               omvsim run --forward 8443:8443 --time-limit 10m firmware/examples/tls_server.py
               omvsim run --beside server.lan=firmware/examples/tls_server.py client.py
+              omvsim run --put ca.der --put mylib.py client.py
               omvsim run --reach broker.lan=127.0.0.1:8883 mqtt.py
 
             """) + EXIT_CODES,
@@ -300,21 +341,27 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         "before (may be repeated)",
     )  # fmt: skip
     command.add_argument(
+        "--put", type=Path, action="append", default=[], metavar="FILE",
+        help="put a file on the camera: a module or certificate (may be repeated)",
+    )  # fmt: skip
+    limits = command.add_argument_group("limits")
+    limits.add_argument(
         "--time-limit", type=duration, default="20s", metavar="TIME",
         help="virtual time that the script may take (default: 20s)",
     )  # fmt: skip
-    command.add_argument(
+    limits.add_argument(
         "--host-limit", type=duration, default="10m", metavar="TIME",
         help="host time that the whole run may take (default: 10m)",
     )  # fmt: skip
-    command.add_argument(
+    evidence = command.add_argument_group("evidence")
+    evidence.add_argument(
         "--out", type=Path, metavar="DIR", help="evidence folder (default: runs/TIME-SCRIPT)"
     )
-    command.add_argument(
+    evidence.add_argument(
         "--console-limit", type=size(paths.MOST), default="16MB", metavar="SIZE",
         help="of console.log (default: 16MB); what is printed beyond it is counted",
     )  # fmt: skip
-    command.add_argument(
+    evidence.add_argument(
         "--capture-limit", type=size(1 << 40), default="256MB", metavar="SIZE",
         help="of net.pcapng (default: 256MB); frames beyond it are counted",
     )  # fmt: skip
@@ -335,7 +382,12 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     known = {"run": [], "repl": [], **{name: [module] for name, module in OTHERS.items()}}
     for module in known.get(chosen, dict.fromkeys(OTHERS.values())):
         importlib.import_module(f"omvsim.{module}").add_command(commands)
+    parser.add_argument(
+        "--print-completion", action=Completion, choices=SHELLS, metavar="SHELL",
+        help=f"print what completes commands and options in {', '.join(SHELLS)}",
+    )  # fmt: skip
     for command in commands.choices.values():
+        output_options(command)
         if not NO_ENGINE & set(command.prog.split()):
             command.add_argument(
                 "--engine", choices=engines.NAMES, default=engines.wanted(),
@@ -362,6 +414,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _call(options: argparse.Namespace) -> int:
+    style = terminal.Style
+    style.quiet, style.verbose, style.color = options.quiet, options.verbose, not options.no_color
     os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
     options.interrupt = Interrupt()
     interrupts.catch(options.interrupt)

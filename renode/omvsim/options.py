@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 SECOND = 1_000_000_000
 UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND}
 SHIFTS = {"kB": 10, "MB": 20, "GB": 30}
 LONGEST = 365 * 86400 * SECOND  # a year; far below what 64 bits hold
 LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was meant where a command or an option is misspelt."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A command's own parser tells of options that it does not know."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and not self._subparsers:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Usage, the mistake and the nearest right word; exit code 2."""
+        wrong, known = "", list[str]()
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            wrong, known = found[1], re.findall("[^', ]+", found[2])
+        elif found := re.search(r"unrecognized arguments: (?:\S+ )*?(-[^ =]*)", message):
+            wrong, known = found[1], list(self._option_string_actions)
+        near = difflib.get_close_matches(wrong, known, 1) if wrong else []
+        super().error(message + (f": did you mean {near[0]}?" if near else ""))
+
+
+def output_options(command: argparse.ArgumentParser) -> None:
+    """What all commands take."""
+    group = command.add_argument_group("output")
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="results and errors only: no notes, no progress"
+    )
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="more: run tells the conversation as it happens, check why a test fails",
+    )
+    group.add_argument(
+        "--no-color", action="store_true",
+        help="no colors, also where NO_COLOR is set or no terminal listens",
+    )  # fmt: skip
 
 
 def duration(text: str) -> int:

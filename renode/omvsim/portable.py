@@ -46,16 +46,23 @@ def pack(scenario: netsim.Scenario, board: Board, own: Path) -> tuple[str, dict[
     return text, files | ({} if board.path.resolve() == own else _board(board))
 
 
-def with_files(scenario: netsim.Scenario, files: Mapping[str, str]) -> netsim.Scenario:
-    """The same world with more text files on the camera; those that are there stay."""
-    more = {name: text for name, text in files.items() if name not in scenario.camera.files}
+def with_files(scenario: netsim.Scenario, files: Mapping[str, str | Path]) -> netsim.Scenario:
+    """The same world with more files on the camera: those of this computer, in place of what is
+    there, and texts that are not there yet."""
+    there = scenario.camera.files
+    more = {
+        name: what for name, what in files.items() if isinstance(what, Path) or name not in there
+    }
     if not more:
         return scenario
     document = tomlkit.parse(scenario.text)
     table = document.setdefault("camera", tomlkit.table()).setdefault("files", tomlkit.table())
-    for name, text in more.items():
-        table[name] = {"text": text}
-    made = {name: File(text=text) for name, text in more.items()}
+    made = {
+        name: File(path=str(what.resolve())) if isinstance(what, Path) else File(text=what)
+        for name, what in more.items()
+    }
+    for name, file in made.items():
+        table[name] = {"path": file.path} if file.path else {"text": file.text}
     camera = replace(scenario.camera, files=scenario.camera.files | made)
     return replace(scenario, text=tomlkit.dumps(document), camera=camera)
 

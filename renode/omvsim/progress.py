@@ -40,7 +40,7 @@ class Progress:
         if time.monotonic() > self.end:
             raise HostLimit("the host limit passed: a longer --host-limit allows more")
         silent = time.monotonic() - self.spoke
-        if silent < QUIET:
+        if silent < QUIET or terminal.Style.quiet:
             return
         text = (
             f"omvsim: running, {testbed.now / SECOND:.1f} s virtual, "

@@ -307,8 +307,8 @@ class robotlib:
 
     @keyword
     def omvsim_certs_converts(self, pem: str) -> None:
-        """Run `omvsim certs --to-der`; what it makes goes to the camera."""
-        self._on_the_host("certs", "--force", "--to-der", pem)
+        """Run `omvsim certs --convert`; what it makes goes to the camera."""
+        self._on_the_host("certs", "--force", "--convert", pem)
         der = Path(pem).with_suffix(".der")
         self.testbed.put(der.name, der.read_bytes())
 

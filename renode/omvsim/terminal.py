@@ -18,6 +18,37 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
+class Style:
+    """What a person wants to see: set once, by the command line."""
+
+    quiet = verbose = False
+    color = True
+
+
+COLORS = {"red": 31, "green": 32}
+
+
+def note(text: str) -> None:
+    """A line on standard error that is neither result nor error."""
+    if not Style.quiet:
+        print(text, file=sys.stderr)
+
+
+def say(*parts: str | tuple[str, str], stream: TextIO) -> None:
+    """Print a line; a part with the name of a color has it where a terminal shows it."""
+    inner = stream._stream if isinstance(stream, Visible) else stream
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not Style.color
+    shown = []
+    for part in parts:
+        text, color = (part, "") if isinstance(part, str) else part
+        text = visible(text)
+        colored = color and not plain and stream.isatty()
+        shown.append(f"\x1b[{COLORS[color]}m{text}\x1b[0m" if colored else text)
+    with told():
+        inner.write("".join(shown) + "\n")
+        inner.flush()
+
+
 class Around:
     """A stream around another, which does all that this one does not."""
 

@@ -162,10 +162,10 @@ class Testbed:
         outside: bool = False,
         console_limit: int = CONSOLE_LIMIT,
         capture_limit: int = netsim.CAPTURE_LIMIT,
-        files: Mapping[str, str] | None = None,
+        files: Mapping[str, str | Path] | None = None,
     ) -> None:
-        """The limits are of the evidence, in bytes; `files` go to the camera beside the scenario's,
-        as text."""
+        """The limits are of the evidence, in bytes; `files` go to the camera beside the scenario's:
+        texts, and files of this computer."""
         world = portable.with_files(find_scenario(scenario, outside), files or {})
         self.scenario = world if seed is None else world.with_seed(seed)
         self.name = name

@@ -219,7 +219,7 @@ RAISES = {
     "no such name": ("connect('nix')", "DNS knows no address of 'nix.lan'"),
     "invalid certificate": (
         "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile='ca.pem')",
-        "ca.pem is PEM; the camera takes DER: `omvsim certs --to-der ca.pem`",
+        "ca.pem is PEM; the camera takes DER: `omvsim certs --convert ca.pem`",
     ),
     "no certificate": (
         "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile='note.txt')",

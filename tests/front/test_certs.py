@@ -152,7 +152,7 @@ def test_pem_to_der(omvsim: Run, tmp_path: Path) -> None:
     )
     key = tmp_path / "key.pem"
     key.write_bytes((tmp_path / "server.key.pem").read_bytes())
-    done = omvsim("certs", "--to-der", bundle, key)
+    done = omvsim("certs", "--convert", bundle, key)
     assert done.returncode == 0, done.stderr
     for made, known in (("bundle.der", "ca.der"), ("bundle.2.der", "server.der"),
                         ("key.key", "server.key")):  # fmt: skip
@@ -183,7 +183,7 @@ def test_pem_that_the_camera_cannot_use(
     content: bytes, complaint: str, omvsim: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "x.pem").write_bytes(content)
-    done = omvsim("certs", "--to-der", tmp_path / "x.pem")
+    done = omvsim("certs", "--convert", tmp_path / "x.pem")
     assert done.returncode == 2 and complaint in done.stderr and done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["x.pem"]
 
@@ -263,7 +263,7 @@ def test_all_or_nothing(omvsim: Run, tmp_path: Path) -> None:
         (["--client-name", "x" * 65], ["--client-name", "64"]),
         (["--client-name", ""], ["--client-name"]),
         (["--self-signed", "--intermediate"], ["--self-signed", "--intermediate"]),
-        (["--to-der", "missing.pem"], ["leave --out"]),
+        (["--convert", "missing.pem"], ["leave --out"]),
     ],
 )
 def test_one_line_for_bad_input(
@@ -292,7 +292,7 @@ class TestToDer:
         certificate.write_bytes((made / "ca.pem").read_bytes())
         openssl("pkcs8", "-topk8", "-nocrypt", "-in", made / "server.key.pem", "-out", key)
         assert b"BEGIN PRIVATE KEY" in key.read_bytes()
-        done = omvsim("certs", "--to-der", certificate, key)
+        done = omvsim("certs", "--convert", certificate, key)
         assert done.stdout.split() == [str(tmp_path / "mine.der"), str(tmp_path / "mine.key")]
         assert (tmp_path / "mine.der").read_bytes() == (made / "ca.der").read_bytes()
         assert (tmp_path / "mine.key").read_bytes() == (made / "server.key").read_bytes()
@@ -301,7 +301,7 @@ class TestToDer:
     def test_each_certificate_of_a_chain(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
         chain = tmp_path / "chain.pem"
         chain.write_bytes((made / "server.pem").read_bytes())
-        assert omvsim("certs", "--to-der", chain).returncode == 0
+        assert omvsim("certs", "--convert", chain).returncode == 0
         assert (tmp_path / "chain.der").read_bytes() == (made / "server.der").read_bytes()
         second = (tmp_path / "chain.2.der").read_bytes()
         assert second == (made / "intermediate.der").read_bytes()
@@ -310,7 +310,7 @@ class TestToDer:
         for name in ("ca", "client"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "x.pem").write_bytes((made / f"{name}.key.pem").read_bytes())
-        done = omvsim("certs", "--to-der", tmp_path / "ca/x.pem", tmp_path / "client/x.pem")
+        done = omvsim("certs", "--convert", tmp_path / "ca/x.pem", tmp_path / "client/x.pem")
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "client/x.key").read_bytes() == (made / "client.key").read_bytes()
         assert (tmp_path / "ca/x.key").read_bytes() != (made / "client.key").read_bytes()
@@ -318,42 +318,42 @@ class TestToDer:
     def test_unusable_keys(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
         file = tmp_path / "x.pem"
         openssl("genpkey", "-algorithm", "ed25519", "-out", file)
-        refused(omvsim("certs", "--to-der", file), "x.pem", "Ed25519", "P-256")
+        refused(omvsim("certs", "--convert", file), "x.pem", "Ed25519", "P-256")
         openssl("ecparam", "-name", "brainpoolP256r1", "-genkey", "-noout", "-out", file)
-        refused(omvsim("certs", "--to-der", file), "x.pem", "brainpoolP256r1")
+        refused(omvsim("certs", "--convert", file), "x.pem", "brainpoolP256r1")
         for form in (["ec", "-aes128"], ["pkcs8", "-topk8"]):
             source = made / "server.key.pem"
             openssl(*form, "-in", source, "-passout", "pass:x", "-out", file)
-            refused(omvsim("certs", "--to-der", file), "x.pem", "encrypted", "openssl pkey")
+            refused(omvsim("certs", "--convert", file), "x.pem", "encrypted", "openssl pkey")
         assert list(tmp_path.glob("x.*")) == [file]
 
     def test_unusable_certificate(self, omvsim: Run, tmp_path: Path) -> None:
         key, file = tmp_path / "key.pem", tmp_path / "x.pem"
         openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", file,
                 "-subj", "/CN=x")  # fmt: skip
-        refused(omvsim("certs", "--to-der", file), "certificate 1", "Ed25519")
+        refused(omvsim("certs", "--convert", file), "certificate 1", "Ed25519")
 
     def test_bad_files(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
-        refused(omvsim("certs", "--to-der", tmp_path / "missing.pem"), "missing.pem", "No such")
-        refused(omvsim("certs", "--to-der", made / "ca.der"), "ca.der", "is it DER already?")
+        refused(omvsim("certs", "--convert", tmp_path / "missing.pem"), "missing.pem", "No such")
+        refused(omvsim("certs", "--convert", made / "ca.der"), "ca.der", "is it DER already?")
         broken = tmp_path / "broken.pem"
         broken.write_bytes((made / "ca.pem").read_bytes().replace(b"MII", b"AAA", 1))
-        refused(omvsim("certs", "--to-der", broken), "broken.pem", "damaged")
+        refused(omvsim("certs", "--convert", broken), "broken.pem", "damaged")
         broken.write_bytes((made / "ca.key.pem").read_bytes() * 2)
-        refused(omvsim("certs", "--to-der", broken), "broken.pem", "2 private keys")
+        refused(omvsim("certs", "--convert", broken), "broken.pem", "2 private keys")
         assert not list(tmp_path.glob("broken.[dk]*"))
 
     def test_names_that_collide(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
         one, two, key = tmp_path / "x.pem", tmp_path / "x.crt", tmp_path / "mine.key"
         for path in (one, two):
             path.write_bytes((made / "ca.pem").read_bytes())
-        refused(omvsim("certs", "--to-der", one, two), "x.der", "twice")
+        refused(omvsim("certs", "--convert", one, two), "x.der", "twice")
         key.write_bytes((made / "ca.key.pem").read_bytes())
-        refused(omvsim("certs", "--force", "--to-der", key), "mine.key", "mine.key.pem")
+        refused(omvsim("certs", "--force", "--convert", key), "mine.key", "mine.key.pem")
         assert key.read_bytes() == (made / "ca.key.pem").read_bytes()
 
     def test_one_bad_file_leaves_nothing(self, omvsim: Run, made: Path, tmp_path: Path) -> None:
         good = tmp_path / "good.pem"
         good.write_bytes((made / "ca.pem").read_bytes())
-        refused(omvsim("certs", "--to-der", good, tmp_path / "missing.pem"), "missing.pem")
+        refused(omvsim("certs", "--convert", good, tmp_path / "missing.pem"), "missing.pem")
         assert not (tmp_path / "good.der").exists()

@@ -30,7 +30,7 @@ def test_certificates_of_servers(tmp_path: Path) -> None:
         "mutual.lan:443's certificate is for 'good.lan', not for 'mutual.lan'",
     ]
     assert [t for t in told if "PEM" in t] == [
-        "ca.pem is PEM, and the camera takes DER: `omvsim certs --to-der` makes it"
+        "ca.pem is PEM, and the camera takes DER: `omvsim certs --convert` makes it"
     ]
 
 

@@ -87,7 +87,7 @@ def test_the_work_is_done_all_the_same(
 def test_output_in_ascii(tmp_path: Path) -> None:
     name = tmp_path / "\u20ac.pem"
     done = subprocess.run(
-        [sys.executable, "-m", "omvsim", "certs", "--to-der", name], cwd=ROOT,
+        [sys.executable, "-m", "omvsim", "certs", "--convert", name], cwd=ROOT,
         env={"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip

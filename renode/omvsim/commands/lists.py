@@ -7,9 +7,12 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from netsim import json_schema
+from omvsim import image
+from omvsim.errors import UserError
 
 Named = Iterable[tuple[str, str]]
 
@@ -18,7 +21,12 @@ def add_command(commands: Any) -> None:
     """The parsers of the three."""
     for name, (tell, text) in LISTS.items():
         command = commands.add_parser(name, help=text, description=f"Lists {text}.")
-        command.set_defaults(call=show, tell=tell, schema=False)
+        command.set_defaults(call=show, tell=tell, schema=False, page=None)
+        if name == "keywords":
+            command.add_argument(
+                "--page", type=Path, metavar="FILE",
+                help="write Robot Framework's page of the library instead: .html, .json or .xml",
+            )  # fmt: skip
         if name == "scenarios":
             command.add_argument(
                 "--schema", action="store_true",
@@ -31,10 +39,26 @@ def show(options: argparse.Namespace) -> int:
     if options.schema:
         print(json.dumps(json_schema.scenario(), indent=1))
         return 0
+    if options.page:
+        return _write_page(options.page)
     told = list(options.tell())
     width = max(len(name) for name, _ in told)
     for name, text in told:
         print(f"{name:{width}}  {text}".rstrip())
+    return 0
+
+
+def _write_page(page: Path) -> int:
+    from robot.libdoc import libdoc  # noqa: PLC0415
+
+    if page.suffix not in (".html", ".json", ".xml"):
+        raise UserError(f"{page}: name it .html, .json or .xml")
+    try:
+        page.open("w").close()
+    except OSError as error:
+        raise UserError(f"{page}: {error.strerror}: choose another place") from None
+    libdoc("omvsim.robotlib", str(page), quiet=True)
+    print(f"the page is {image.display(page)}")
     return 0
 
 

@@ -278,7 +278,7 @@ def _credential(case: Case, found: re.Match[str]) -> str:
     for name in named:
         content = case.files[name]
         if is_pem(content):
-            return f"{name} is PEM; the camera takes DER: `omvsim certs --to-der {name}`"
+            return f"{name} is PEM; the camera takes DER: `omvsim certs --convert {name}`"
     for name in named:
         content = case.files[name]
         is_certificate = False

@@ -74,7 +74,7 @@ def _script(program: ast.Module) -> Iterator[str]:
 def _files(world: Scenario) -> Iterator[str]:
     for name, content in camera_files(world).items():
         if is_pem(content):
-            yield f"{name} is PEM, and the camera takes DER: `omvsim certs --to-der` makes it"
+            yield f"{name} is PEM, and the camera takes DER: `omvsim certs --convert` makes it"
 
 
 def _certificates(world: Scenario) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import textwrap
 import time
@@ -21,7 +22,7 @@ from netsim import paths
 from netsim import scenario as scenarios
 from netsim.certificates import DAMAGE
 from omvsim import outputs, services, shrink, talks
-from omvsim.captures import frames, script, trust
+from omvsim.captures import frames, script, secrets, trust
 from omvsim.chains import Chains
 from omvsim.errors import UserError
 from omvsim.evidence.case import Case
@@ -30,7 +31,7 @@ from omvsim.talks import Loss, Talk
 from omvsim.terminal import visible
 
 QUIET = 2.0  # host seconds without a word
-MOST = 200_000  # frames, of 6 kB each in memory
+MOST = 1_000_000  # frames
 #: what the project's image offers in a ClientHello: ssl.py has no way to choose others
 OFFERED = [
     0xC02C, 0xC030, 0xC024, 0xC028, 0xC00A, 0xC014, 0xC02B, 0xC02F, 0xC023, 0xC027, 0xC009,
@@ -50,6 +51,7 @@ def add_command(commands: Any) -> None:
             examples:
               omvsim import --camera 10.0.0.7 --out robot/field/office.toml office.pcapng
               omvsim import --ca customer-ca.pem customer.pcapng
+              omvsim import --keylog secrets.log office.pcapng
 
             Private keys are not in a capture: certificates are made anew with the same kinds of
             keys, names, dates and issuers. What could not be carried over is told.
@@ -69,6 +71,11 @@ def add_command(commands: Any) -> None:
         "checked against it, and the camera gets one that stands in for it",
     )  # fmt: skip
     command.add_argument(
+        "--keylog", type=Path, metavar="FILE",
+        help="secrets of its TLS sessions (SSLKEYLOGFILE): what was said, and TLS 1.3's "
+        "certificates; those inside a pcapng are read anyway",
+    )  # fmt: skip
+    command.add_argument(
         "--out", type=Path, metavar="FILE",
         help="default: CAPTURE's name .toml; the camera's script lies beside it, as .py",
     )  # fmt: skip
@@ -80,16 +87,27 @@ class Importer:
     """`table` is the scenario, `lost` what it could not take over."""
 
     def __init__(
-        self, packets: list[Any], camera: str | None, anchors: Sequence[x509.Certificate] = ()
-    ) -> None:
+        self, packets: Iterable[Any], camera: str | None, anchors: Sequence[x509.Certificate] = (),
+        known: secrets.Secrets | None = None,
+    ) -> None:  # fmt: skip
         self.lost: list[str] = []
-        self.packets = packets = list(frames.apart(packets, self.lost))
-        found, losses, cut = talks.conversations(packets)
-        self.services = services.find(packets)
+        reader, finder, kinds = talks.Conversations(), services.Finder(), Counter[str]()
+        self.began = end = 0.0
+        for packet in frames.apart(packets, self.lost):  # read once: a capture may be large
+            end = float(packet.time)
+            self.began = self.began or end
+            kinds[frames.kind(packet)] += 1
+            reader.add(packet)
+            finder.add(packet)
+        found, losses, cut = reader.finish()
+        closed = [talk for talk in found if secrets.decrypt(talk, known or {})] if known else []
+        if closed:
+            self.lost.append(f"what {len(closed)} conversations say, which no secret opens")
+        self.services = finder.found
         self.camera = camera or self._guess(found)
         self.own = own = [t for t in found if self.camera in (t.client[0], t.server[0])]
         if not own and self.camera not in self.services.leases:
-            others = frames.kinds(packets)
+            others = frames.told(kinds)
             raise UserError(
                 f"{self.camera or 'no device'} opens or takes no TCP connection or DTLS session in "
                 "it: name the device with --camera, and capture from before its first connection"
@@ -100,7 +118,7 @@ class Importer:
         if len(found) > len(own):
             self.lost.append(f"{len(found) - len(own)} conversations of others")
         self._chains = Chains(self.lost, anchors)
-        self._start = int(packets[0].time)
+        self._start = int(self.began)
         start = datetime.fromtimestamp(self._start, UTC)
         self.table: dict[str, Any] = {"time": start, "camera": {"rtc": start}}
         names = ["ca.der", *(f"ca_{n}.der" for n in range(2, len(anchors) + 1))]
@@ -110,7 +128,7 @@ class Importer:
         self.table |= {"network": {}, "dhcp": {}, "dns": {}}
         self.table |= {"certificates": self._chains.table, "server": [], "client": [], "rule": []}
         trips = self._round_trips(own)
-        self._manners = Manners(self.lost, self._chains, trips, float(packets[-1].time))
+        self._manners = Manners(self.lost, self._chains, trips, end)
         servers: dict[tuple[Any, ...], list[Talk]] = {}
         for talk in own:
             if talk.client[0] == self.camera:
@@ -320,34 +338,45 @@ class Importer:
 
 def _told(packets: Iterable[Any]) -> Iterator[Any]:
     """The same, with a line on standard error now and then."""
-    spoke = time.monotonic()
-    for number, packet in enumerate(packets):
+    spoke, stream = time.monotonic(), iter(packets)
+    for number in itertools.count():
         if time.monotonic() > spoke + QUIET:
             spoke = time.monotonic()
             print(f"omvsim: {number} frames are read", file=sys.stderr, flush=True)
         if number == MOST:
             raise UserError(f"more than {MOST} frames: cut the device's own out (tshark -r -Y -w)")
+        try:
+            packet = next(stream)
+        except StopIteration:
+            return
+        except Exception as error:  # whatever scapy makes of a damaged file
+            raise UserError(f"no readable capture: {error}") from None
         yield packet
 
 
-def read(capture: Path, camera: str | None, anchors: Sequence[x509.Certificate] = ()) -> Importer:
+def read(
+    capture: Path, camera: str | None, anchors: Sequence[x509.Certificate] = (),
+    known: secrets.Secrets | None = None,
+) -> Importer:  # fmt: skip
     """What a capture becomes; UserError where it is none, or holds no camera."""
     try:
-        content: Any = frames.opened(paths.read(capture))
-        with PcapReader(content) as reader:
-            packets = list(_told(reader))
+        content = frames.opened(paths.read(capture))
+        known = (known or {}) | secrets.from_capture(content.getbuffer())
+        with _opened(content) as reader:
+            return Importer(_told(reader), camera, anchors, known)
     except OSError as error:
         raise UserError(f"{capture}: {error.strerror}: name a capture") from None
     except UserError as error:
         raise UserError(f"{capture}: {error}") from None
-    except Exception as error:  # whatever scapy makes of a damaged file
-        raise UserError(f"{capture}: no readable capture: {error}") from None
-    try:
-        return Importer(packets, camera, anchors)
-    except UserError as error:
-        raise UserError(f"{capture}: {error}") from None
     except (IndexError, *DAMAGE) as error:
         raise UserError(f"{capture}: a damaged message: {error}") from None
+
+
+def _opened(content: Any) -> Any:
+    try:
+        return PcapReader(content)
+    except Exception as error:  # whatever scapy makes of a damaged file
+        raise UserError(f"no readable capture: {error}") from None
 
 
 def import_capture(options: argparse.Namespace) -> int:
@@ -359,7 +388,8 @@ def import_capture(options: argparse.Namespace) -> int:
             raise UserError(f"--camera {options.camera}: no address: write one") from None
     options.interrupt.at_once = True  # nothing of ctypes runs
     anchors = trust.authorities(options.ca) if options.ca else []
-    made = read(options.capture, options.camera, anchors)
+    known = secrets.from_file(options.keylog) if options.keylog else {}
+    made = read(options.capture, options.camera, anchors, known)
     name = visible(options.capture.name.replace("\n", " "))
     text = f"# from {name}, the device was {made.camera}\n"
     text += shrink.render(made.table)
@@ -374,10 +404,11 @@ def import_capture(options: argparse.Namespace) -> int:
     print(f"{out}: {', '.join(counts)}")
     if anchors:
         case = Case(
-            "exception", "", clock=datetime.fromtimestamp(float(made.packets[0].time), UTC),
+            "exception", "", clock=datetime.fromtimestamp(made.began, UTC),
             scenario=world, files={options.ca.name: anchors[0].public_bytes(Encoding.DER)},
-            packets=made.packets, camera=made.camera,
+            camera=made.camera,
         )  # fmt: skip
+        case.talks = made.own
         for told in trust.verdicts(case):
             print(visible(told))
     if program:

@@ -12,6 +12,7 @@ VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 #: which message of netsim.tls12 comes after these of the side
 NEXT = {"server": {2: 1, 11: 2, 12: 3, 14: 4}, "client": {1: 1, 16: 2}}
 PATIENCE_S = 3  # so long a silence is one
+MOST_TEXT = 1 << 16  # bytes that a scenario has as they were
 STAND_IN = "."  # for bytes that nobody can read
 
 
@@ -37,10 +38,8 @@ class Manners:
 
     def wrong(self, talk: Talk, side: str, where: str) -> str:
         """What ended the handshake early, as a misbehaviour of netsim."""
-        alerts = [(at, r) for at, r in enumerate(talk.records) if r.kind == talks.ALERT and r.clear]
-        mine = [
-            (at, r.body) for at, r in alerts if r.side == side and len(r.body) == 2 and r.body[1]
-        ]
+        alerts = [(at, r) for at, r in enumerate(talk.records) if r.alert and r.clear]
+        mine = [(at, r.alert) for at, r in alerts if r.side == side and r.alert and r.alert[1]]
         if mine:
             mine.sort(key=lambda pair: -pair[1][0])  # a fatal one first
             (at, (level, code)), *others = mine
@@ -130,7 +129,9 @@ class Manners:
         if not talk.hello():
             parts = talk.parts[side].values()
             return talk.data(side)[0], sorted(now for now, _ in parts)
-        said = talk.spoken(side)
+        said, text = talk.spoken(side), talk.said(side)
+        if text is not None:
+            return text, [now for now, size in said if size]
         return STAND_IN.encode() * sum(size for _, size in said), [
             now for now, size in said if size
         ]
@@ -138,6 +139,9 @@ class Manners:
     def _text(self, data: bytes, key: str, where: str) -> dict[str, Any]:
         if set(data) == set(STAND_IN.encode()):
             self.lost.append(f"{where}: what {len(data)} encrypted bytes say")
+            return {key: STAND_IN, "size": len(data)}
+        if len(data) > MOST_TEXT:
+            self.lost.append(f"{where}: what {len(data)} bytes say: more than a scenario holds")
             return {key: STAND_IN, "size": len(data)}
         try:
             return {key: data.decode()}

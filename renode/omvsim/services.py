@@ -36,20 +36,31 @@ class Services:
 
 def find(packets: Iterable[Any]) -> Services:
     """Of all hosts in the capture."""
-    found = Services()
-    open_questions: dict[Any, float] = {}
+    finder = Finder()
     for packet in packets:
+        finder.add(packet)
+    return finder.found
+
+
+class Finder:
+    """The same, frame by frame."""
+
+    def __init__(self) -> None:
+        self.found = Services()
+        self._questions: dict[Any, float] = {}
+
+    def add(self, packet: Any) -> None:
+        """The next frame, as scapy dissects it."""
         if not (packet.haslayer(IP) and packet.haslayer(UDP)):
-            continue
-        now, udp = float(packet.time), packet[UDP]
-        ends = packet[IP].src, packet[IP].dst
+            return
+        found, questions, now, udp = self.found, self._questions, float(packet.time), packet[UDP]
         if packet.haslayer(DHCP):
-            _dhcp(found, packet, now, open_questions)
+            _dhcp(found, packet, now, questions)
         elif packet.haslayer(DNS) and 53 in (udp.sport, udp.dport):
-            _dns(found, packet[DNS], now, open_questions)
+            _dns(found, packet[DNS], now, questions)
         elif 123 in (udp.sport, udp.dport) and len(bytes(udp.payload)) >= 48:
-            _ntp(found, bytes(udp.payload), ends, now, open_questions)
-    return found
+            ends = packet[IP].src, packet[IP].dst
+            _ntp(found, bytes(udp.payload), ends, now, questions)
 
 
 def _dhcp(found: Services, packet: Any, now: float, questions: dict[Any, float]) -> None:

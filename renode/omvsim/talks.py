@@ -20,7 +20,7 @@ End = tuple[str, int]
 OTHER = {"client": "server", "server": "client"}
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
-SERVER_NAME, SUPPORTED_VERSIONS = 0, 43
+SERVER_NAME, ENCRYPT_THEN_MAC, SUPPORTED_VERSIONS = 0, 22, 43
 LARGEST = 1 << 16  # bytes of a handshake message
 REORDERED_S = 0.003  # a hole that is filled so soon was no loss
 
@@ -45,6 +45,13 @@ class Record:
     kind: int
     body: bytes
     clear: bool
+    plain: bytes | None = None  # what it holds, if its secrets are known
+
+    @property
+    def alert(self) -> tuple[int, int] | None:
+        """Level and description, where they can be read."""
+        body = self.body if self.clear else self.plain or b""
+        return (body[0], body[1]) if self.kind == ALERT and len(body) == 2 else None
 
 
 @dataclass
@@ -89,15 +96,16 @@ class Talk:
 
     def data(self, side: str) -> tuple[bytes, list[tuple[int, float]]]:
         """What the side sent, up to the first gap; and from which byte on it came when."""
-        out, expected = b"", None
+        out, size, expected = list[bytes](), 0, None
         times: list[tuple[int, float]] = []
         for sequence, (now, data) in sorted(self.parts[side].items()):
             if expected is not None and sequence > expected:
                 break
-            times.append((len(out), max(now, times[-1][1] if times else now)))
-            out += data[(expected if expected is not None else sequence) - sequence :]
+            times.append((size, max(now, times[-1][1] if times else now)))
+            out.append(data[(expected if expected is not None else sequence) - sequence :])
+            size += len(out[-1])
             expected = max(expected if expected is not None else sequence, sequence + len(data))
-        return out, times
+        return b"".join(out), times
 
     def first(self, side: str) -> float | None:
         """When its first data came."""
@@ -147,7 +155,16 @@ class Talk:
         if tls13:  # what belongs to the handshake looks the same
             until = self.secured("client") or 0.0
             own = [r for r in own if r.time > until and not is_alert(r, tls13)]
-        return [(r.time, max(0, len(r.body) - extra)) for r in own]
+        return [
+            (r.time, max(0, len(r.body) - extra) if r.plain is None else len(r.plain)) for r in own
+        ]
+
+    def said(self, side: str) -> bytes | None:
+        """What it sent, without TLS; None where nobody can read that."""
+        if not self.hello():
+            return self.data(side)[0]
+        own = [r.plain for r in self.records if r.side == side and r.kind == DATA]
+        return None if None in own else b"".join(plain or b"" for plain in own)
 
     def parse(self) -> None:
         """Find the records and messages of a TCP connection; none if it is no TLS."""
@@ -159,44 +176,63 @@ class Talk:
 
 def conversations(packets: Iterable[Any]) -> tuple[list[Talk], list[tuple[Talk, Loss]], bool]:
     """Those whose beginning the capture holds, lost frames, and whether frames are cut short."""
-    talks: dict[tuple[End, End], Talk] = {}
-    order: list[Talk] = []
-    trace = _Trace()
-    cut = False
+    reader = Conversations()
     for packet in packets:
-        if not packet.haslayer(IP):
-            continue
-        ip, now = packet[IP], float(packet.time)
-        if packet.haslayer(TCP):
-            tcp = packet[TCP]
-            ends = (ip.src, tcp.sport), (ip.dst, tcp.dport)
-            if tcp.flags.S and not tcp.flags.A:
-                known = talks.get(ends)
-                if known is None or known.left("client") or known.left("server"):
-                    talks[ends] = Talk(*ends, now)
-                    order.append(talks[ends])
-            talk = talks.get(ends) or talks.get(ends[::-1])
-            if talk and not talk.datagrams:
-                size = ip.len - 4 * ip.ihl - 4 * tcp.dataofs  # without Ethernet's padding
-                data = bytes(tcp.payload)[: max(size, 0)]
-                cut = cut or len(data) < size
-                _tcp(talk, "client" if ends[0] == talk.client else "server", tcp, data, now, trace)
-        elif packet.haslayer(UDP):
-            udp = packet[UDP]
-            ends = (ip.src, udp.sport), (ip.dst, udp.dport)
-            data = bytes(udp.payload)[: max(udp.len - 8, 0)]
-            if ends not in talks and ends[::-1] not in talks and starts_dtls(data):
-                talks[ends] = Talk(*ends, now, datagrams=True)
-                order.append(talks[ends])
-            talk = talks.get(ends) or talks.get(ends[::-1])
-            if talk and talk.datagrams:
-                _dtls(talk, "client" if ends[0] == talk.client else "server", data, now)
-    for talk in order:
-        if talk.datagrams:
-            talk.messages = list(_fragments(talk))
-        else:
-            talk.parse()
-    return order, trace.losses, cut
+        reader.add(packet)
+    return reader.finish()
+
+
+class Conversations:
+    """The same, frame by frame: a frame need not be kept after it."""
+
+    def __init__(self) -> None:
+        self._talks: dict[tuple[End, End], Talk] = {}
+        self._order: list[Talk] = []
+        self._trace = _Trace()
+        self._cut = False
+
+    def add(self, packet: Any) -> None:
+        """The next frame, as scapy dissects it."""
+        if packet.haslayer(IP) and packet.haslayer(TCP):
+            self._add_tcp(packet[IP], packet[TCP], float(packet.time))
+        elif packet.haslayer(IP) and packet.haslayer(UDP):
+            self._add_udp(packet[IP], packet[UDP], float(packet.time))
+
+    def finish(self) -> tuple[list[Talk], list[tuple[Talk, Loss]], bool]:
+        """There are no more."""
+        for talk in self._order:
+            if talk.datagrams:
+                talk.messages = list(_fragments(talk))
+            else:
+                talk.parse()
+        return self._order, self._trace.losses, self._cut
+
+    def _begin(self, ends: tuple[End, End], now: float, datagrams: bool) -> None:
+        self._talks[ends] = Talk(*ends, now, datagrams=datagrams)
+        self._order.append(self._talks[ends])
+
+    def _add_tcp(self, ip: Any, tcp: Any, now: float) -> None:
+        ends = (ip.src, tcp.sport), (ip.dst, tcp.dport)
+        if tcp.flags.S and not tcp.flags.A:
+            known = self._talks.get(ends)
+            if known is None or known.left("client") or known.left("server"):
+                self._begin(ends, now, False)
+        talk = self._talks.get(ends) or self._talks.get(ends[::-1])
+        if talk and not talk.datagrams:
+            size = ip.len - 4 * ip.ihl - 4 * tcp.dataofs  # without Ethernet's padding
+            data = bytes(tcp.payload)[: max(size, 0)]
+            self._cut = self._cut or len(data) < size
+            side = "client" if ends[0] == talk.client else "server"
+            _tcp(talk, side, tcp, data, now, self._trace)
+
+    def _add_udp(self, ip: Any, udp: Any, now: float) -> None:
+        ends = (ip.src, udp.sport), (ip.dst, udp.dport)
+        data = bytes(udp.payload)[: max(udp.len - 8, 0)]
+        if ends not in self._talks and ends[::-1] not in self._talks and starts_dtls(data):
+            self._begin(ends, now, True)
+        talk = self._talks.get(ends) or self._talks.get(ends[::-1])
+        if talk and talk.datagrams:
+            _dtls(talk, "client" if ends[0] == talk.client else "server", data, now)
 
 
 def starts_dtls(data: bytes) -> bool:
@@ -381,6 +417,7 @@ class Hello:
     versions: list[int]
     suites: list[int]
     name: str | None
+    extensions: dict[int, bytes] = field(default_factory=dict)
 
 
 def client_hello(body: bytes, *, datagrams: bool) -> Hello:
@@ -401,6 +438,7 @@ def client_hello(body: bytes, *, datagrams: bool) -> Hello:
 def server_hello(body: bytes) -> Hello:
     """What the server chose."""
     at = 35 + body[34]
-    chosen = extensions(body[at + 3 :]).get(SUPPORTED_VERSIONS, body[:2])
+    found = extensions(body[at + 3 :])
+    chosen = found.get(SUPPORTED_VERSIONS, body[:2])
     suite = int.from_bytes(body[at : at + 2], "big")
-    return Hello([int.from_bytes(chosen, "big")], [suite], None)
+    return Hello([int.from_bytes(chosen, "big")], [suite], None, found)

@@ -167,8 +167,10 @@ def imported(folder: Path, packets: list[Packet]) -> tuple[scenarios.Scenario | 
     """The scenario, None if there is none; and what was told, without a process of its own."""
     capture, told = folder / "a.pcap", StringIO()
     wrpcap(str(capture), packets)
-    options = Namespace(ca=None, capture=capture, camera=None, out=folder / "a.toml", force=True,
-                        interrupt=Interrupt())  # fmt: skip
+    options = Namespace(
+        ca=None, keylog=None, capture=capture, camera=None, out=folder / "a.toml", force=True,
+        interrupt=Interrupt(),
+    )  # fmt: skip
     try:
         with redirect_stderr(told):
             assert import_capture(options) == 0

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from omvsim import talks
 from omvsim.testbed import SECOND, ScriptError, Testbed
+from scapy.layers.dot11 import Dot11, RadioTap
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
+from scapy.layers.ppp import PPP, PPPoE, PPPoED
 from scapy.packet import Packet
 from scapy.utils import wrpcap
 from test_cause import TLS, world
@@ -161,6 +163,36 @@ def test_what_is_not_read_is_told(omvsim: Run, tmp_path: Path) -> None:
     done = omvsim("import", tmp_path / "a.pcap")
     assert done.returncode == 2
     assert done.stderr.endswith("; only IPv4 is read, and it holds 6 of IPv6\n")
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (RadioTap() / Dot11(type=2) / bytes(20), "Wi-Fi (encrypted, or its management)"),
+        (Ether() / PPPoED(), "PPPoE's discovery"),
+        (Ether() / PPPoE(len=6) / PPP(proto=0xC021) / bytes(4), "PPPoE"),
+    ],
+)
+def test_what_is_not_read_has_its_name(
+    frame: Packet, words: str, omvsim: Run, tmp_path: Path
+) -> None:
+    wrpcap(str(tmp_path / "a.pcap"), [frame] * 3)
+    done = omvsim("import", tmp_path / "a.pcap")
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"; only IPv4 is read, and it holds 3 of {words}\n")
+
+
+def test_pppoe_is_read(omvsim: Run, tmp_path: Path) -> None:
+    inside = spoken("10.0.0.7", "10.0.0.9")
+    frames = [Ether() / PPPoE() / PPP() / frame[IP] for frame in inside]
+    for frame, plain in zip(frames, inside, strict=True):
+        frame.time = plain.time
+    wrpcap(str(tmp_path / "a.pcap"), frames)
+    wrpcap(str(tmp_path / "b.pcap"), inside)
+    for name in ("a", "b"):
+        assert omvsim("import", tmp_path / f"{name}.pcap").returncode == 0
+    made = [(tmp_path / f"{name}.toml").read_text().partition("\n")[2] for name in ("a", "b")]
+    assert made[0] == made[1]
 
 
 def test_starttls_is_told(omvsim: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """omvsim import: a run, its capture's import, and a run with that show the camera the same."""
 
+import struct
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
@@ -74,6 +75,16 @@ class Trip:
     captures: tuple[Any, Any]
 
 
+def without_secrets(content: bytes) -> bytes:
+    """A pcapng (little-endian) as somebody without the keys has it."""
+    kept, at = b"", 0
+    while at < len(content):
+        kind, size = struct.unpack_from("<II", content, at)
+        kept += content[at : at + size] if kind != 10 else b""
+        at += size
+    return kept
+
+
 @pytest.fixture
 def trip(tmp_path: Path, image: Path) -> Callable[..., Trip]:
     def run(path: Path, name: str, script: str, seconds: int) -> str:
@@ -86,13 +97,17 @@ def trip(tmp_path: Path, image: Path) -> Callable[..., Trip]:
             testbed.play(script.encode(), seconds * SECOND, printed.extend)
         return printed.decode().replace("\r\n", "\n")
 
-    def travel(world: str, script: str, seconds: int = 20) -> Trip:
+    def travel(world: str, script: str, seconds: int = 20, secrets: bool = False) -> Trip:
         first, made = tmp_path / "first.toml", tmp_path / "made.toml"
         head, _, tables = world.partition("[")
         first.write_text(f"{head}{CLOCK}{FILES}{ROOT}[{tables}")
         before = run(first, "a", script, seconds)
+        capture = tmp_path / "a/net.pcapng"
+        if not secrets:
+            capture = tmp_path / "outsider.pcapng"
+            capture.write_bytes(without_secrets((tmp_path / "a/net.pcapng").read_bytes()))
         told, options = StringIO(), Namespace(
-            capture=tmp_path / "a/net.pcapng", camera=None, ca=None, out=made, force=False,
+            capture=capture, camera=None, ca=None, keylog=None, out=made, force=False,
             interrupt=Interrupt(),
         )  # fmt: skip
         with redirect_stderr(told):
@@ -161,6 +176,16 @@ def test_round_trips_and_delays(trip: Callable[..., Trip]) -> None:
     assert held == {"IP.src == 93.184.215.14": 80 + 20, "UDP.sport == 53": 40}  # the way's 20 ms
     assert abs(done.world.servers[0].handshake_delay_ms - 300) <= 2
     assert abs(span(done.captures[0]) - span(done.captures[1])) < 0.005
+
+
+@pytest.mark.parametrize("suite", ["ECDHE-RSA-AES256-GCM-SHA384", "AES128-SHA"])
+def test_with_secrets_texts_are_carried_over(trip: Callable[..., Trip], suite: str) -> None:
+    speech = f'greeting = "220 ready\\n"\necho = false\nciphers = "{suite}"\n'
+    done = trip(LEAF + SERVER + speech, CLIENT + "talk(0)\n", secrets=True)
+    [server] = done.world.servers
+    assert (server.greeting, server.size, server.ciphers) == ("220 ready\n", 0, suite)
+    assert "say" not in done.told
+    assert done.consoles[0] == done.consoles[1] != ""
 
 
 def span(packets: Any) -> float:

@@ -6,7 +6,7 @@ import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP
 
@@ -14,7 +14,7 @@ DEVICE, PEER = "192.168.1.100", "192.168.1.2"  # where a loopback has one addres
 LARGEST = 1 << 28  # bytes, of what gzip holds
 
 
-def opened(content: bytes) -> BinaryIO:
+def opened(content: bytes) -> BytesIO:
     """A capture's bytes, out of gzip if they are in it; ValueError where that is too large."""
     if content[:2] != b"\x1f\x8b":  # RFC 1952
         return BytesIO(content)
@@ -44,12 +44,22 @@ def apart(packets: Iterable[Any], lost: list[str]) -> Iterator[Any]:
         yield packet
 
 
-def kinds(packets: Iterable[Any]) -> str:
-    """What frames there are besides IPv4, for a person who wonders why none is read."""
-    found = Counter[str]()
-    for packet in packets:
-        if not packet.haslayer(IP):
-            names = [layer.__name__ for layer in packet.layers()]
-            known = [n for n in names if n in ("IPv6", "ARP", "Dot11", "PPPoED", "LLDPDU")]
-            found[(known or names or ["?"])[0]] += 1
+#: scapy's layers that a person knows by another name
+KNOWN = {
+    "IPv6": "IPv6", "ARP": "ARP", "Dot11": "Wi-Fi (encrypted, or its management)",
+    "PPPoED": "PPPoE's discovery", "PPPoE": "PPPoE", "LLDPDU": "LLDP",
+}  # fmt: skip
+
+
+def kind(packet: Any) -> str:
+    """What a frame holds besides IPv4, for a person who wonders why it is not read; "": IPv4."""
+    if packet.haslayer(IP):
+        return ""
+    names = [layer.__name__ for layer in packet.layers()]
+    return next((KNOWN[name] for name in names if name in KNOWN), (names or ["?"])[0])
+
+
+def told(kinds: Counter[str]) -> str:
+    """The most frequent ones."""
+    found = Counter({kind: number for kind, number in kinds.items() if kind})
     return ", ".join(f"{number} of {kind}" for kind, number in found.most_common(3))

@@ -10,6 +10,7 @@ from omvsim.evidence.case import BAD, spoken
 from omvsim.talks import Talk
 
 MOST = 20  # conversations
+MOST_SAID = 4096  # bytes that stand in the script as they were
 PLAIN = """\
 sock = socket.socket({kind})
 sock.connect(socket.getaddrinfo({host!r}, {port})[0][-1])
@@ -30,7 +31,7 @@ def written(found: Iterable[Talk], device: str, world: Scenario, capture: str) -
     if not parts:
         return ""
     more = f", the first {MOST} of {len(calls)} connections" if len(calls) > MOST else ""
-    head = f"# What the device did in {capture}{more}: sizes are as recorded, texts are not.\n"
+    head = f"# What the device did in {capture}{more}: sizes as recorded, texts where readable.\n"
     return head + "import socket\nimport ssl\n\n" + "\n".join(parts)
 
 
@@ -49,7 +50,11 @@ def _call(talk: Talk, name: str, world: Scenario) -> str:
             name=f", server_hostname={hello.name!r}" if hello.name else "",
         )
     sent, got = (spoken(talk, side) for side in ("client", "server"))
-    if sent:
+    with suppress(*BAD):
+        said = talk.said("client")
+    if said is not None and len(said) <= MOST_SAID:
+        text += f"sock.write({said!r})\n" if said else ""
+    elif sent:
         text += f'sock.write(b"." * {sent})\n'
     if got:
         text += f"print(len(sock.read({got})), 'bytes')\n"

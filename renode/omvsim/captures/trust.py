@@ -9,7 +9,6 @@ from cryptography import x509
 
 from netsim import paths, tls_records
 from netsim.certificates import DAMAGE
-from omvsim import talks
 from omvsim.errors import UserError
 from omvsim.evidence.case import BAD, Case, chain_of
 from omvsim.evidence.chain import wrong_with
@@ -55,8 +54,8 @@ def verdicts(case: Case) -> list[str]:
 def _ended(case: Case, talk: Talk) -> str:
     """Who broke off, and with which alert."""
     for record in talk.records:
-        if record.kind == talks.ALERT and record.clear and len(record.body) == 2:
-            level, code = record.body
+        if record.alert:
+            level, code = record.alert
             whose = case.far(talk)
             who = "the peer" if record.side == whose else "the device"
             before = [m for m in talk.messages if m.side == OTHER[record.side]]

@@ -1,9 +1,13 @@
 """A camera's cable: what goes wrong on it, what passes its end, and the story of that."""
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address
 
+from scapy.layers.l2 import Ether
+
 from netsim.capture import Capture
+from netsim.dissect import dissect
 from netsim.events import Event, Observer
 from netsim.faults import FROM_CAMERA, TO_CAMERA, Faults
 from netsim.rules import Function, FunctionStage, RuleStage
@@ -88,9 +92,9 @@ class CameraPort:
         line = self._faults.lines[TO_CAMERA]
         for lie in self._faults.lies(now, (self._mac, self.address)):
             line.receive(lie, now)
-        for frame in line.advance(now):
+        for frame, note in line.noted(now):
             if self.link:
-                self._pass(frame, from_camera=False)
+                self._pass(frame, from_camera=False, note=note)
                 self.arrived.append(frame)
         return self._faults.lines[FROM_CAMERA].advance(now)
 
@@ -124,10 +128,22 @@ class CameraPort:
         if self.on_event:
             self.on_event(event)
 
-    def _pass(self, frame: bytes, from_camera: bool) -> None:
-        self._observer.frame(frame, self._now, from_camera)
+    def watch(self, mishap: Callable[[Event], None]) -> None:
+        """Tell of frames that the cable's faults and rules take, change or repeat."""
+
+        def tell(from_camera: bool, frame: bytes, now: int, what: str) -> None:
+            packet = dissect(Ether, frame)
+            text = str(packet.payload.summary()) if packet else f"{len(frame)} bytes"
+            ends = self._observer.ends_of(frame, from_camera)
+            mishap(Event(now, *ends, "IPv4", f"{what}: {text.removeprefix('IP / ')}", mark=what))
+
+        for name, line in self._faults.lines.items():
+            line.on_mishap = partial(tell, name == FROM_CAMERA)
+
+    def _pass(self, frame: bytes, from_camera: bool, note: str = "") -> None:
+        self._observer.frame(frame, self._now, from_camera, note)
         if self.on_frame:
             self.on_frame(frame, self._now)
         if self.capture:
-            note = self.capture.sent if from_camera else self.capture.arrived
-            note(frame, self._now)
+            keep = self.capture.sent if from_camera else self.capture.arrived
+            keep(frame, self._now)

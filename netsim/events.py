@@ -1,6 +1,7 @@
 """The conversation on the camera's cable, as a person would tell it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -39,6 +40,10 @@ class Event:
     protocol: str
     text: str
     frame: int = 0  # which of the cable's frames tells it: Wireshark's number
+    mark: str = ""  # what the cable's faults and rules have done to that frame
+
+    def __str__(self) -> str:
+        return f"{self.time / 1e9:.6f} s {self.source} > {self.target}: {self.text}"
 
 
 @dataclass
@@ -59,11 +64,12 @@ class Observer:
     ) -> None:
         self._names, self._tell, self._camera = names, tell, camera
         self._directions: dict[tuple[IPv4Address, int, IPv4Address, int], _Direction] = {}
-        self._frames = 0
+        self._frames, self._mark = 0, ""
 
-    def frame(self, frame: bytes, now: int, from_camera: bool) -> None:
+    def frame(self, frame: bytes, now: int, from_camera: bool, mark: str = "") -> None:
         """A frame on the cable."""
         self._frames += 1
+        self._mark = mark
         kind = frame[12:14]
         if kind == b"\x08\x06":
             self._arp(frame, now, from_camera)
@@ -72,11 +78,18 @@ class Observer:
                 packet = Packet.parse(frame[14:])
                 ends = self._ends(packet, from_camera)
                 for protocol, text in self._packet(packet):
-                    self._tell(Event(now, *ends, protocol, text, self._frames))
+                    self._tell(Event(now, *ends, protocol, text, self._frames, self._mark))
             except WireError as error:
-                ends = (self._camera, "*") if from_camera else ("*", self._camera)
+                ends = self.ends_of(b"", from_camera)
                 text = f"damaged packet: {error}"
-                self._tell(Event(now, *ends, "IPv4", text, self._frames))
+                self._tell(Event(now, *ends, "IPv4", text, self._frames, self._mark))
+
+    def ends_of(self, frame: bytes, from_camera: bool) -> tuple[str, str]:
+        """Source and target of any frame; "*" where that is not told."""
+        if frame[12:14] == b"\x08\x00":
+            with suppress(WireError):
+                return self._ends(Packet.parse(frame[14:]), from_camera)
+        return (self._camera, "*") if from_camera else ("*", self._camera)
 
     def _name(self, address: IPv4Address) -> str:
         return self._names.get(address, str(address))
@@ -99,7 +112,7 @@ class Observer:
             text = f"ARP {message.sender} is at {message.sender_mac.hex(':')}"
             far = self._name(message.target if from_camera else message.sender)
             ends = (self._camera, far) if from_camera else (far, self._camera)
-        self._tell(Event(now, *ends, "ARP", text, self._frames))
+        self._tell(Event(now, *ends, "ARP", text, self._frames, self._mark))
 
     def _packet(self, packet: Packet) -> Iterator[tuple[str, str]]:
         if packet.offset or packet.more_fragments:

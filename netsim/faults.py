@@ -26,6 +26,7 @@ _HEADER = 14  # of Ethernet: addresses and type stay as they are
 POISON = b"\x02\x00\xde\xad\xbe\xef"  # a station that is not there
 _POISON_EVERY = SECOND
 Timed = tuple[int, bytes]
+Mishap = Callable[[bytes, int, str], None]  # a frame, when, and what became of it
 
 
 class Stage:
@@ -230,7 +231,9 @@ class Line:
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
-        self._waiting: list[tuple[int, int, int, bytes]] = []  # due, order, next stage, frame
+        self.on_mishap: Mishap | None = None  # hears of each frame that does not just pass
+        #: due, order, next stage, frame, what has become of it so far
+        self._waiting: list[tuple[int, int, int, bytes, str]] = []
         self._order = count()
 
     def receive(self, frame: bytes, now: int) -> None:
@@ -243,22 +246,38 @@ class Line:
 
     def advance(self, now: int) -> list[bytes]:
         """The frames that have left the last stage by `now`."""
+        return [frame for frame, _ in self.noted(now)]
+
+    def noted(self, now: int) -> list[tuple[bytes, str]]:
+        """The same, with what the stages have done to each."""
         out = []
         while self._waiting and self._waiting[0][0] <= now:
-            due, _, stage, frame = heapq.heappop(self._waiting)
+            due, _, stage, frame, note = heapq.heappop(self._waiting)
             if stage >= len(self.stages):
-                out.append(frame)
+                out.append((frame, note))
                 continue
-            for when, changed in self.stages[stage].take(frame, due):
-                self._push(when, stage + 1, changed)
+            taken = list(self.stages[stage].take(frame, due))
+            for when, changed in taken:
+                told = _note(frame, due, when, changed)
+                self._push(when, stage + 1, changed, ", ".join(filter(None, (note, told))))
+            if self.on_mishap and len(taken) != 1:
+                self.on_mishap(frame, due, "comes twice" if taken else "lost")
+            elif self.on_mishap and taken[0][1] != frame:
+                self.on_mishap(frame, due, "changed")
         return out
 
     def next_deadline(self) -> int | None:
         """When `advance` has something to do."""
         return self._waiting[0][0] if self._waiting else None
 
-    def _push(self, due: int, stage: int, frame: bytes) -> None:
-        heapq.heappush(self._waiting, (due, next(self._order), stage, frame))
+    def _push(self, due: int, stage: int, frame: bytes, note: str = "") -> None:
+        heapq.heappush(self._waiting, (due, next(self._order), stage, frame, note))
+
+
+def _note(frame: bytes, due: int, when: int, taken: bytes) -> str:
+    """What has become of a frame, in words; nothing if it just passes."""
+    late = f"{(when - due) / MS:.3g} ms late" if when > due else ""
+    return ", ".join(filter(None, (late, "changed" if taken != frame else "")))
 
 
 class Faults:

@@ -134,6 +134,10 @@ def run(options: argparse.Namespace) -> int:
         console.end()
     for number, place in enumerate(result.stack if result else ()):
         print(f"omvsim:   {'called by' if number else 'in'} {place}", file=sys.stderr)
+    if result and result.fault and code == OUTCOMES["fault"]:
+        print(f"omvsim: stacked: {result.fault.frame}", file=sys.stderr)
+        for line in result.wire:
+            print(f"omvsim: on the wire before: {terminal.visible(line)}", file=sys.stderr)
     if result and result.cause and result.cause != result.detail:
         terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
     for what in result.beyond if result else ():
@@ -148,9 +152,7 @@ def converse(keep: Callable[[Event], None] | None) -> Callable[[Event], None]:
     def tell(event: Event) -> None:
         if keep:
             keep(event)
-        at = f"{event.time / SECOND:.6f} s"
-        text = f"{event.source} > {event.target}: {event.text}"
-        print(f"omvsim: {at} {terminal.visible(text)}", file=sys.stderr)
+        print(f"omvsim: {terminal.visible(str(event))}", file=sys.stderr)
 
     return tell
 

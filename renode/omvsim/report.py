@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import re
 from collections import deque
@@ -72,11 +73,35 @@ class Row:
     rung: Rung | None = None
     line: Line | None = None
     more: str = ""
+    busy: int | None = None  # percent of the time before it in which the core did not sleep
 
     @property
     def gap(self) -> float:
         """Room for the time before it, in rem: its logarithm."""
         return round(min(3.0, 0.25 * math.log2(1 + self.after / 1e6)), 2)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the core had executed when: (ns, instructions), in order, and its clock in Hz."""
+
+    samples: Sequence[tuple[int, int]] = ()
+    hertz: int = 0
+
+    def busy(self, start: int, end: int) -> int | None:
+        """In percent; None where that is not known, or no time at all."""
+        if not (self.samples and self.hertz and start < end):
+            return None
+        share = (self._at(end) - self._at(start)) / (end - start) * 1e9 / self.hertz
+        return round(100 * min(1.0, max(0.0, share)))
+
+    def _at(self, now: int) -> float:
+        """Instructions by then; between two samples by time."""
+        at = bisect.bisect_right(self.samples, (now, 1 << 62))
+        if not at or at == len(self.samples):
+            return self.samples[max(at - 1, 0)][1]
+        (before, done), (after, later) = self.samples[at - 1], self.samples[at]
+        return done + (later - done) * (now - before) / (after - before)
 
 
 @dataclass(frozen=True)
@@ -158,12 +183,13 @@ def _ends(items: list[Item]) -> tuple[list[Item], int, list[Item]]:
 
 
 def rows(
-    events: list[Event], beyond: int, console: Iterable[tuple[int, bytes]], names: Sequence[str]
-) -> list[Row]:
+    events: list[Event], beyond: int, console: Iterable[tuple[int, bytes]], names: Sequence[str],
+    mishaps: Sequence[Event] = (), work: Work | None = None,
+) -> list[Row]:  # fmt: skip
     """Arrows and lines in the order of their times; of many the middle is left out."""
     found: list[Row] = []
     first, hidden, last = _ends(events)
-    found += [Row(e.time, rung=rung(e, names)) for e in (*first, *last)]
+    found += [Row(e.time, rung=rung(e, names)) for e in (*first, *last, *mishaps)]
     if hidden + beyond:
         told = f"{hidden + beyond} events are left out here; net.pcapng holds every frame"
         found.append(Row(first[-1].time, more=told))
@@ -174,7 +200,11 @@ def rows(
         found.append(Row(lines[-1].time, more=told))
     found.sort(key=lambda row: row.time)
     before = [found[0].time if found else 0, *(row.time for row in found)]
-    return [replace(row, after=row.time - b) for row, b in zip(found, before, strict=False)]
+    work = work or Work()
+    return [
+        replace(row, after=row.time - b, busy=work.busy(b, row.time))
+        for row, b in zip(found, before, strict=False)
+    ]
 
 
 def milliseconds(nanoseconds: int) -> str:
@@ -190,13 +220,15 @@ def render(
     beyond: int,
     console: Iterable[tuple[int, bytes]],
     more: More | None = None,
+    mishaps: Sequence[Event] = (),
+    work: Work | None = None,
 ) -> str:
     """The whole page; `beyond` events were left out amid those that are given."""
-    names = participants(events)
+    names = participants([*events, *mishaps])
     return environment.get_template("report.html").render(
         result=result,
         names=names,
-        rows=rows(events, beyond, console, names),
+        rows=rows(events, beyond, console, names, mishaps, work),
         more=more or More("FOLDER"),
         everybody=EVERYBODY,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import html
 import os
 import re
 import shutil
@@ -21,7 +22,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn, RobotNotRunningError
 
@@ -134,6 +137,7 @@ class robotlib:
         """Write the evidence and let the cameras go; without a camera, nothing."""
         while self._testbed is not None:
             self._testbed.close("exception" if self._raised else "passed", self._raised)
+            _link(self._testbed.name, self._out)
             self._testbed = None
             if self._others:
                 _, state = self._others.popitem()
@@ -677,6 +681,14 @@ class robotlib:
             raise AssertionError("tshark is not installed: ci/setup --test installs it")
         done = subprocess.run([tshark, "-r", capture], capture_output=True, text=True, check=True)
         return done.stdout
+
+
+def _link(name: str, out: Path | None) -> None:
+    """Let Robot's log lead to the evidence."""
+    if out:
+        page = os.path.relpath(out / "report.html", _variable("OUTPUT_DIR") or ".")
+        told = f'{html.escape(name)}: <a href="{quote(page)}">{html.escape(page)}</a>'
+        logger.info(told, html=True)
 
 
 def _variable(name: str) -> Any:

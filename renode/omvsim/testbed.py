@@ -45,6 +45,7 @@ LARGEST_SCRIPT = 1 << 20  # bytes, from standard input
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 10 * SECOND  # the longest run between two looks at limits and signals,
 PATIENCE = 20 * MILLISECOND  # and that in host time
+LAST_EVENTS = 5  # of the conversation, that are told beside a fault
 HOLD = 20 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
 
 
@@ -231,7 +232,7 @@ class Testbed:
             raise
         self._cameras.append(self)
         if self.evidence:
-            self.port.on_event = self.evidence.event
+            self.evidence.watch(self.port, self.engine, lambda: self._own)
 
     def __enter__(self) -> Self:
         return self
@@ -288,6 +289,8 @@ class Testbed:
             result.fault, result.unmodelled = self.engine.fault, self.engine.unmodelled
             if result.fault and outcome in ("fault", "lockup"):
                 result.stack = call_stack(self.image.path, result.fault.r, self.engine.word)
+                before = [e for e in self.port.events if e.time <= result.fault.now]
+                result.wire = [str(event) for event in before[-LAST_EVENTS:]]
             result.unmodelled_beyond = self.engine.unmodelled_beyond
             result.capture_beyond = self.port.capture.beyond if self.port.capture else 0
             self.evidence.finish(result, case)

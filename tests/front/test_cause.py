@@ -389,14 +389,23 @@ def test_a_reset_by_the_script(tmp_path: Path, image: Path) -> None:
 
 
 def test_a_fault_in_words(tmp_path: Path, image: Path) -> None:
-    script = "import machine\nmachine.mem32[0x90000000]\n"
+    script = "import machine, socket\nsocket.getaddrinfo('example.com', 1)\n"
+    script += "machine.mem32[0x90000000]\n"
     cause = told(tmp_path / "out", script, scenarios.default())
     line = re.search(r"modmachine.c:\d+|machine_mem.c:\d+", cause)
     assert line and cause == (
         f"the firmware took a BusFault in machine_mem_subscr ({line[0]}): it accessed an address "
         "where nothing is (BFAR=0x90000000)"
     )
-    stack = json.loads((tmp_path / "out/result.json").read_text())["stack"]
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert [line.split(" s ")[1] for line in result["wire"][-2:]] == [
+        "camera > gateway: DNS query example.com",
+        "gateway > camera: DNS example.com is 93.184.215.14",
+    ]
+    registers = result["fault"]["r"]
+    stacked = f"pc={registers[15]:08X} xPSR={result['fault']['xpsr']:08X}</code>"
+    assert stacked in (tmp_path / "out/report.html").read_text()
+    stack = result["stack"]
     functions = [place.split(" (")[0] for place in stack]
     assert all(re.fullmatch(r"\w+ \([\w.]+:\d+\)", place) for place in stack), stack
     assert functions[:4] == [

@@ -162,6 +162,22 @@ def test_rows_are_in_the_order_of_time_with_gaps():
     assert rows[0].gap == 0 < rows[1].gap < rows[2].gap <= 3
 
 
+def test_what_the_cable_did_and_when_the_core_worked():
+    events = [
+        Event(0, "camera", "a", "TCP", "SYN"),
+        Event(4000, "a", "camera", "TCP", "A", 2, "3 ms late"),
+    ]
+    lost = Event(2000, "camera", "a", "IPv4", "lost: TCP", mark="lost")
+    work = report.Work([(0, 0), (1000, 480), (4000, 480)], 480_000_000)
+    found = report.rows(events, 0, [], ["camera", "a"], [lost], work)
+    assert [(row.time, row.busy) for row in found] == [(0, None), (2000, 50), (4000, 0)]
+    assert work.busy(0, 1000) == 100 and work.busy(500, 1500) == 50
+    assert report.Work([(0, 0), (9, 9)], 0).busy(0, 9) is None
+    page = report.render(result(), events, 0, [], None, [lost], work)
+    assert "<em>3 ms late</em>" in page and '<div class="cell ipv4 hit">' in page
+    assert 'title="the core was busy 50 % of these 0.002 ms"' in page
+
+
 @pytest.mark.parametrize(
     ("text", "alarm"),
     [
@@ -174,7 +190,7 @@ def test_what_ends_something_is_red(text, alarm):
     page = Page(report.render(result(), events, 0, []))
     assert report.rung(events[0], ["camera", "gateway"]).alarm is alarm
     assert ("class", "cell tls" + " alarm" * alarm) in page.attributes
-    assert "camera to gateway, frame 3 of net.pcapng" in page.text
+    assert "camera to gateway, frame 3: tshark -r net.pcapng -V -Y frame.number==3" in page.text
 
 
 def test_long_runs_show_their_ends():

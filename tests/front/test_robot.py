@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from conftest import ROOT
@@ -29,4 +30,7 @@ def test_a_suite_runs_without_omvsim_check(tmp_path: Path, image: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(tmp_path.glob("evidence/*/net.pcapng"))) == 1
+    [capture] = tmp_path.glob("evidence/*/net.pcapng")
+    page = f"evidence/{capture.parent.name}/report.html"  # which the log leads to
+    shown = [m.text for m in ET.parse(tmp_path / "output.xml").iter("msg") if m.get("html")]
+    assert shown == [f'camera: <a href="{page}">{page}</a>']

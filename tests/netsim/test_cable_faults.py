@@ -383,3 +383,34 @@ def test_a_clock_that_is_years_off() -> None:
         [answer] = Station(network).ask_udp("192.168.1.9", 123, b"\x1b" + bytes(47))
     seconds = int.from_bytes(answer[40:44], "big") - 2208988800
     assert 1970 + seconds / 31556952 == pytest.approx(2016.5, abs=0.2)
+
+
+def test_what_the_cable_does_to_frames_is_told() -> None:
+    """Lost, late, changed and repeated ones: in the conversation, or beside it."""
+    rules = [
+        'match = "UDP.dport == 53 DNS.qr == 0"\naction = "drop"\ncount = 1\n',
+        'match = "UDP.sport == 53"\naction = "hold"\ndelay_ms = 40\nnth = 1\ncount = 1\n',
+        'match = "UDP.sport == 53"\naction = "rewrite"\nset = { "DNS.tc" = "1" }\nnth = 2\n',
+        'match = "ICMP"\naction = "duplicate"\ndirection = "to_camera"\n',
+    ]
+    world = netsim.scenario.loads("".join(f"[[rule]]\n{rule}" for rule in rules))
+    with netsim.build(world) as network:
+        station = Station(network)
+        lease(station)
+        mishaps: list[netsim.Event] = []
+        network.camera.watch(mishaps.append)
+        seen = len(network.camera.events)
+        for number in range(3):
+            question = bytes(DNS(id=number, qd=[DNSQR(qname="nowhere.lan")]))
+            station.ask_udp("192.168.1.1", 53, question)
+        station.host.ping(IPv4Address("192.168.1.1"), station.now)
+        station.run(SECOND)
+    told = [(e.source, e.target, e.mark) for e in mishaps]
+    assert told == [
+        ("camera", "gateway", "lost"),
+        ("gateway", "camera", "changed"),
+        ("gateway", "camera", "comes twice"),
+    ]
+    assert mishaps[0].text.startswith("lost: UDP / DNS Qry")
+    marks = [e.mark for e in network.camera.events[seen:] if e.source == "gateway" and e.mark]
+    assert marks == ["40 ms late", "changed"]

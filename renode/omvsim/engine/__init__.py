@@ -77,6 +77,13 @@ class Fault:
             names.append(f"BFAR=0x{self.bfar:08X}")
         return names
 
+    @property
+    def frame(self) -> str:
+        """What the exception has put on the stack (B1.5.6), lowest address first."""
+        words = [*self.r[:4], self.r[12], self.r[14], self.pc, self.xpsr]
+        names = ("r0", "r1", "r2", "r3", "r12", "lr", "pc", "xPSR")
+        return " ".join(f"{name}={word:08X}" for name, word in zip(names, words, strict=True))
+
     def __str__(self) -> str:
         causes = ", ".join(self.causes) or "no cause in CFSR"
         return f"{self.exception} at pc 0x{self.pc:08X} lr 0x{self.r[14]:08X}: {causes}"
@@ -112,6 +119,11 @@ class Engine(Protocol):
     @property
     def instructions(self) -> int:
         """Instructions executed since power-on."""
+        ...
+
+    @property
+    def hertz(self) -> int:
+        """Instructions that it executes in a virtual second without sleep; 0: it does not tell."""
         ...
 
     @property

@@ -183,6 +183,10 @@ class Embedded:
         return self._core.now * SECOND // self._machine.frequency
 
     @property
+    def hertz(self) -> int:
+        return self._machine.frequency
+
+    @property
     def instructions(self) -> int:
         return self._core.now - self._core.idle
 

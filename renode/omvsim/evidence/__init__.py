@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,9 @@ import msgspec
 
 import netsim
 from netsim import paths
+from netsim.camera_port import CameraPort
 from omvsim import report
-from omvsim.engine import Fault, Unmodelled
+from omvsim.engine import Engine, Fault, Unmodelled
 from omvsim.errors import UserError
 from omvsim.evidence import chain
 from omvsim.evidence.case import BAD, Case
@@ -73,6 +74,7 @@ class Result:
     frames_received: int = 0
     fault: Fault | None = None
     stack: list[str] = field(default_factory=list)  # who called, of a fault
+    wire: list[str] = field(default_factory=list)  # the last words before it
     unmodelled: list[Unmodelled] = field(default_factory=list)
     unmodelled_beyond: int = 0  # accesses to more places than are listed
     console_limit: int = CONSOLE_LIMIT
@@ -165,7 +167,11 @@ class Evidence:
             self.keep(name, content)
         self.capture = folder / "net.pcapng"
         self._events: list[netsim.Event] = []
+        self._mishaps: list[netsim.Event] = []
         self._beyond = 0
+        self._hertz = 0
+        self._done: Callable[[], tuple[int, int]] | None = None  # ns, instructions so far
+        self._work: list[tuple[int, int]] = []
         self._replace("scenario.toml", scenario)
         try:
             self._write(result)
@@ -177,6 +183,7 @@ class Evidence:
         kept = data[: self._room]
         self._room -= len(kept)
         self._result.console_beyond += len(data) - len(kept)
+        self._note_work()
         if kept:
             with self._writing():
                 self._console.write(kept)
@@ -198,11 +205,30 @@ class Evidence:
 
     def event(self, event: netsim.Event) -> None:
         """A step of the conversation."""
+        self._note_work()
         self._events.append(event)
         if len(self._events) > 2 * report.SHOWN:  # the page shows both ends
             middle = slice(report.SHOWN // 2, -report.SHOWN // 2)
             self._beyond += len(self._events[middle])
             del self._events[middle]
+
+    def watch(self, port: CameraPort, engine: Engine, now: Callable[[], int]) -> None:
+        """Keep what happens on a camera's cable, and when its core works."""
+        port.on_event = self.event
+        port.watch(self._mishap)
+        self._hertz = engine.hertz
+        self._done = lambda: (now(), engine.instructions)
+
+    def _mishap(self, event: netsim.Event) -> None:
+        """A frame that the cable's faults and rules have not just let pass."""
+        if len(self._mishaps) < report.SHOWN:
+            self._mishaps.append(event)
+
+    def _note_work(self) -> None:
+        if self._done:
+            self._work.append(self._done())
+            if len(self._work) > 4 * report.SHOWN:
+                del self._work[1::2]
 
     def finish(self, result: Result, case: Case | None = None) -> None:
         """The run has ended as `result` says. Where the disk takes no more, result.json says so,
@@ -258,9 +284,9 @@ class Evidence:
                 )  # fmt: skip
         text = _json(result)
         self._replace("result.json", text.ljust(PLACE) if result.outcome == "running" else text)
-        self._replace(
-            "report.html", report.render(result, self._events, self._beyond, console, more)
-        )
+        work = report.Work(self._work, self._hertz)
+        page = report.render(result, self._events, self._beyond, console, more, self._mishaps, work)
+        self._replace("report.html", page)
 
     def _replace(self, name: str, text: str) -> None:
         """A reader sees the old file or the new one, never half of either."""

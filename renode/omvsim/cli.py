@@ -201,13 +201,17 @@ def complaint(error: BaseException) -> str:
 def repl(options: argparse.Namespace) -> int:
     with Testbed(
         options.firmware, options.scenario, board=options.board, seed=options.seed,
-        outside=options.allow_outside,
+        outside=options.allow_outside, files={_to_put(f).name: f for f in options.put},
     ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check
         testbed.boot()
         testbed.friendly()
-        with bridged(testbed, options):
-            return paced.serve(testbed, options.pty)
+        with bridged(testbed, options), contextlib.ExitStack() as stack:
+            cameras = [(testbed, options.pty)]
+            for other in options.beside:
+                cameras.append((_beside(stack, testbed, other, options), other.pty))
+                cameras[-1][0].friendly()
+            return paced.serve(cameras, paced=not options.unpaced)
 
 
 def bridges(options: argparse.Namespace) -> bool:
@@ -221,6 +225,23 @@ class Beside(NamedTuple):
     name: str
     script: Path
     firmware: Path | None
+
+
+class Seat(NamedTuple):
+    """Another camera of the network, on a terminal of its own."""
+
+    name: str
+    pty: Path | None
+    firmware: Path | None
+
+
+def seat(text: str) -> Seat:
+    """From NAME[=PTY][@IMAGE]."""
+    place, _, firmware = text.partition("@")
+    name, given, pty = place.partition("=")
+    if not is_name(name) or (given and not pty):
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME, NAME=PTY or NAME=PTY@IMAGE")
+    return Seat(name, Path(pty) if pty else None, Path(firmware) if firmware else None)
 
 
 def beside(text: str) -> Beside:
@@ -241,18 +262,13 @@ def joined(
     if not options.beside:
         yield None
         return
-    world = replace(testbed.scenario, faults=(), rules=())
     with contextlib.ExitStack() as stack:
         scripts = []
-        for name, script, firmware in options.beside:
-            camera = stack.enter_context(Testbed(
-                firmware or options.firmware, world, board=options.board, out=out / name,
-                script=str(script), beside=testbed, name=name,
-            ))  # fmt: skip
-            camera.waiting = testbed.waiting
-            camera.boot()
-            printed = stack.enter_context(lines_of(name))
-            scripts.append((camera, camera.start(read_script(script), printed)))
+        for other in options.beside:
+            given = {"out": out / other.name, "script": str(other.script)}
+            camera = _beside(stack, testbed, other, options, **given)
+            printed = stack.enter_context(lines_of(other.name))
+            scripts.append((camera, camera.start(read_script(other.script), printed)))
         testbed.run_for(SECOND)
         with lines_of(testbed.name) as printed:
             yield printed
@@ -260,6 +276,21 @@ def joined(
         for camera, execution in scripts:
             if execution.state is State.DONE:
                 camera.finish(execution)  # raises what the script raised
+
+
+def _beside(
+    stack: contextlib.ExitStack, testbed: Testbed, other: Beside | Seat,
+    options: argparse.Namespace, **more: Any,
+) -> Testbed:  # fmt: skip
+    """Another camera in the network of the first, which has booted."""
+    world = replace(testbed.scenario, faults=(), rules=())
+    camera = stack.enter_context(Testbed(
+        other.firmware or options.firmware, world, board=options.board, beside=testbed,
+        name=other.name, **more,
+    ))  # fmt: skip
+    camera.waiting = testbed.waiting
+    camera.boot()
+    return camera
 
 
 @contextlib.contextmanager
@@ -314,6 +345,10 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
     )  # fmt: skip
     world.add_argument(
+        "--put", type=Path, action="append", default=[], metavar="FILE",
+        help="put a file on the camera: a module or certificate (may be repeated)",
+    )  # fmt: skip
+    world.add_argument(
         "--allow-outside", action="store_true",
         help="let the scenario name files outside its own folder",
     )  # fmt: skip
@@ -341,10 +376,6 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         "--beside", type=beside, action="append", default=[], metavar="NAME=SCRIPT[@IMAGE]",
         help="another camera in the same network, which DNS knows as NAME; it begins a second "
         "before (may be repeated)",
-    )  # fmt: skip
-    command.add_argument(
-        "--put", type=Path, action="append", default=[], metavar="FILE",
-        help="put a file on the camera: a module or certificate (may be repeated)",
     )  # fmt: skip
     limits = command.add_argument_group("limits")
     limits.add_argument(
@@ -377,9 +408,21 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             examples:
               omvsim repl                             prints the terminal's name
               omvsim repl --pty /tmp/camera           then: mpremote connect /tmp/camera
+              omvsim repl --unpaced --pty /tmp/a --beside b=/tmp/b
+                                                      two, for MicroPython's run-multitests.py:
+                                                      -t /tmp/a -t /tmp/b
             """),
     )  # fmt: skip
     command.add_argument("--pty", type=Path, metavar="PATH", help="also link the terminal to PATH")
+    command.add_argument(
+        "--beside", type=seat, action="append", default=[], metavar="NAME[=PTY][@IMAGE]",
+        help="another camera in the same network, which DNS knows as NAME, on a terminal of its "
+        "own (may be repeated)",
+    )  # fmt: skip
+    command.add_argument(
+        "--unpaced", action="store_true",
+        help="as fast as they run, not as the clock on the wall: for programs, not for persons",
+    )  # fmt: skip
     command.set_defaults(call=repl)
     known = {"run": [], "repl": [], **{name: [module] for name, module in OTHERS.items()}}
     for module in known.get(chosen, dict.fromkeys(OTHERS.values())):

@@ -1,4 +1,4 @@
-"""The camera on a pseudo-terminal, no faster than the clock on the wall."""
+"""Cameras on pseudo-terminals, no faster than the clock on the wall or as fast as they run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import select
 import sys
 import time
 import tty
+from collections.abc import Sequence
 from pathlib import Path
 
+from netsim.network import CAMERA
 from omvsim.errors import UserError
 from omvsim.processes import Watcher
 from omvsim.testbed import MILLISECOND, SECOND, FirmwareFault, Testbed
 
 STRIDE = 5 * MILLISECOND
+ASLEEP = 20_000  # instructions of a stride, at most
+REST = 0.001  # host seconds that cameras which sleep give their clients for a word, without pace
 BACKLOG = 4096  # bytes offered to the UART at a time
 LAG = 0.25  # host seconds that a busy camera may fall behind before its time is let go
 
@@ -42,6 +46,19 @@ class Link:
             self._watcher.close()
 
 
+class Pace:
+    """The clock on the wall as the cameras' time is to follow it."""
+
+    def __init__(self, now: int) -> None:
+        self._began = time.monotonic() - now / SECOND
+
+    def ahead(self, now: int) -> float:
+        """How many seconds to wait now; a lag is let go."""
+        ahead = now / SECOND - (time.monotonic() - self._began)
+        self._began -= min(0.0, ahead + LAG)
+        return max(0.0, ahead)
+
+
 class Terminal:
     """A pseudo-terminal that carries bytes to and from the camera while `pump` is called."""
 
@@ -60,24 +77,27 @@ class Terminal:
         self._testbed = testbed
         self._to_client = bytearray()
         testbed.printed = self._to_client.extend
-        self._began = time.monotonic() - testbed.now / SECOND
+        self._pace = Pace(testbed.now)
+
+    def fileno(self) -> int:
+        """Our end, for select."""
+        return self._ours
 
     def pump(self) -> None:
         """A stride of the camera's time, no faster than the clock on the wall."""
         self._testbed.run_for(STRIDE)
-        self.flush()
-        del self._to_client[: max(0, len(self._to_client) - 65536)]
-        ahead = self._testbed.now / SECOND - (time.monotonic() - self._began)
-        self._began -= min(0.0, ahead + LAG)
-        ready, _, _ = select.select([self._ours], [], [], max(0.0, ahead))
-        if ready:
-            self._testbed.type(os.read(self._ours, BACKLOG))
+        carry([self], self._pace.ahead(self._testbed.now))
+
+    def take(self) -> None:
+        """Type what the client has sent."""
+        self._testbed.type(os.read(self._ours, BACKLOG))
 
     def flush(self) -> None:
         """Pass on what the camera has printed."""
         if self._to_client:
             with contextlib.suppress(BlockingIOError):  # nobody reads: the terminal is full
                 del self._to_client[: os.write(self._ours, self._to_client)]
+            del self._to_client[: max(0, len(self._to_client) - 65536)]
 
     def close(self) -> None:
         """Take the terminal away."""
@@ -87,17 +107,40 @@ class Terminal:
         os.close(self._theirs)
 
 
-def serve(testbed: Testbed, path: Path | None) -> int:
-    """Carry bytes between terminal and camera until Ctrl-C (130) or a firmware fault (3)."""
-    terminal = Terminal(testbed, path)
-    try:
-        print(f"the camera is on {path or terminal.name}; Ctrl-C ends it", flush=True)
-        print(f"try: mpremote connect {path or terminal.name}", flush=True)
-        while True:
-            terminal.pump()
-    except FirmwareFault as error:
+def carry(terminals: Sequence[Terminal], wait: float) -> None:
+    """Pass bytes on, both ways; wait so many seconds for what clients send."""
+    for terminal in terminals:
         terminal.flush()
+    for terminal in select.select(terminals, [], [], wait)[0]:
+        terminal.take()
+
+
+def serve(cameras: Sequence[tuple[Testbed, Path | None]], paced: bool = True) -> int:
+    """Carry bytes between terminals and the cameras of one network, each with the path of a link
+    to its own, until Ctrl-C (130) or a firmware fault (3)."""
+    first, terminals = cameras[0][0], list[Terminal]()
+    try:
+        for testbed, path in cameras:
+            terminals.append(Terminal(testbed, path))
+            place = path or terminals[-1].name
+            print(f"{_called(testbed)} is on {place}; Ctrl-C ends it", flush=True)
+            print(f"try: mpremote connect {place}", flush=True)
+        pace = Pace(first.now)
+        while True:
+            done = sum(testbed.engine.instructions for testbed, _ in cameras)
+            first.run_for(STRIDE)
+            wait = pace.ahead(first.now) if paced else 0.0
+            work = sum(testbed.engine.instructions for testbed, _ in cameras) - done
+            carry(terminals, wait if paced or work > ASLEEP else REST)
+    except FirmwareFault as error:
+        for terminal in terminals:
+            terminal.flush()
         print(f"omvsim: the firmware faulted: {error}", file=sys.stderr)
         return 3
     finally:
-        terminal.close()
+        for terminal in terminals:
+            terminal.close()
+
+
+def _called(testbed: Testbed) -> str:
+    return "the camera" if testbed.name == CAMERA else f"the camera {testbed.name}"

@@ -109,3 +109,43 @@ def test_the_link_goes_also_after_a_kill(served: tuple["subprocess.Popen[str]", 
             break
         time.sleep(0.05)
     assert not link.is_symlink()
+
+
+def test_two_cameras_as_fast_as_they_run(start: Start, tmp_path: Path, image: Path) -> None:
+    """A server on one terminal, a client on the other; both have the file."""
+    places = [tmp_path / "a", tmp_path / "b"]
+    (tmp_path / "word.bin").write_bytes(b"\x00hello\xff")
+    process = start(
+        "repl", "--unpaced", "--pty", places[0], "--beside", f"other={places[1]}",
+        "--put", tmp_path / "word.bin",
+    )  # fmt: skip
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in range(4)]
+    assert told[::2] == [
+        f"the camera is on {places[0]}; Ctrl-C ends it\n",
+        f"the camera other is on {places[1]}; Ctrl-C ends it\n",
+    ]
+
+    def call(place: Path, *arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "mpremote", "connect", place, *arguments], check=True,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
+        ).stdout  # fmt: skip
+
+    serve = "import socket\ns = socket.socket()\ns.bind(('0.0.0.0', 80))\ns.listen(1)\n"
+    serve += "s.accept()[0].write(open('word.bin', 'rb').read())"
+    call(places[0], "exec", "--no-follow", serve)
+    client = "import socket\ns = socket.socket()\n"
+    client += "s.connect(socket.getaddrinfo('camera', 80)[0][-1])\n"
+    client += "print(s.read(7) == open('word.bin', 'rb').read())"
+    assert call(places[1], "exec", client) == "True\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert not any(place.is_symlink() for place in places)
+
+
+@pytest.mark.parametrize("text", ["", "a=", "-x", "a b", "=x"])
+def test_no_other_camera(text: str, start: Start) -> None:
+    process = start("repl", f"--beside={text}")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2 and "write NAME, NAME=PTY or NAME=PTY@IMAGE" in told

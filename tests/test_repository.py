@@ -1,6 +1,7 @@
 """What DESIGN.md promises of the tree as a whole."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OMVSIM = ROOT / "renode/omvsim"
 PERIPHERALS = sorted((OMVSIM / "peripherals").glob("*.py"))
 COMMANDS = [
-    *(path for path in sorted((ROOT / "ci").iterdir()) if path.is_file() and not path.suffix),
+    *filter(
+        lambda path: path.is_file() and os.access(path, os.X_OK), sorted((ROOT / "ci").iterdir())
+    ),
     ROOT / "firmware/build",
 ]
 #: beginnings of built files: ELF, ar, DFU, UF2, and a C extension's or image's suffixes

@@ -25,7 +25,7 @@ from robot.api import TestSuiteBuilder
 from robot.rebot import rebot
 from robot.running import TestCase
 
-from omvsim import comparison, conformance, image, report, selection, terminal
+from omvsim import comparison, conformance, github, image, report, selection, terminal
 from omvsim.conformance import Conformance, Known, Outcome, Versions
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
@@ -178,6 +178,7 @@ def check(options: argparse.Namespace) -> int:
         result.interrupted = f"{stopped}: {len(outcomes)} of {len(tests)} tests have run"
     _write(result, out)
     _tell(result, out)
+    github.tell(result)
     if stopped == "interrupted":
         return 130
     return 1 if result.differences else 0

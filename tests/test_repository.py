@@ -1,7 +1,6 @@
 """What DESIGN.md promises of the tree as a whole."""
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,12 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OMVSIM = ROOT / "renode/omvsim"
 PERIPHERALS = sorted((OMVSIM / "peripherals").glob("*.py"))
-COMMANDS = [
-    *filter(
-        lambda path: path.is_file() and os.access(path, os.X_OK), sorted((ROOT / "ci").iterdir())
-    ),
-    ROOT / "firmware/build",
-]
+COMMANDS = [path for path in sorted((ROOT / "ci").iterdir()) if path.stat().st_mode & 0o111]
+COMMANDS = [*filter(Path.is_file, COMMANDS), ROOT / "firmware/build"]
 #: beginnings of built files: ELF, ar, DFU, UF2, and a C extension's or image's suffixes
 MAGIC = (b"\x7fELF", b"!<arch>", b"DfuSe", b"UF2\n")
 SUFFIXES = {".bin", ".elf", ".hex", ".dfu", ".so", ".o", ".a", ".mpy", ".map"}

@@ -32,6 +32,7 @@ from omvsim.testbed import (
     ScriptReset,
     Testbed,
     TimeLimit,
+    both,
     outcome_of,
     read_script,
     testbed_version,
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
             result = testbed.result
             testbed.waiting = lambda: progress.tick(testbed)
             if terminal.Style.verbose:
-                testbed.port.on_event = converse(testbed.port.on_event)
+                testbed.port.on_event = both(testbed.port.on_event, converse)
             forewarn(testbed, source, modules)
             if bridges(options) or options.beside:  # what replay does not repeat
                 testbed.boot()
@@ -146,15 +147,9 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def converse(keep: Callable[[Event], None] | None) -> Callable[[Event], None]:
-    """What tells the conversation on standard error as it happens, beside what keeps it."""
-
-    def tell(event: Event) -> None:
-        if keep:
-            keep(event)
-        print(f"omvsim: {terminal.visible(str(event))}", file=sys.stderr)
-
-    return tell
+def converse(event: Event) -> None:
+    """Tell a step of the conversation on standard error."""
+    print(f"omvsim: {terminal.visible(str(event))}", file=sys.stderr)
 
 
 def _to_put(file: Path) -> Path:

@@ -6,7 +6,7 @@ import bisect
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -185,6 +185,7 @@ def _ends(items: list[Item]) -> tuple[list[Item], int, list[Item]]:
 def rows(
     events: list[Event], beyond: int, console: Iterable[tuple[int, bytes]], names: Sequence[str],
     mishaps: Sequence[Event] = (), work: Work | None = None,
+    beside: Mapping[str, Sequence[tuple[int, bytes]]] | None = None,
 ) -> list[Row]:  # fmt: skip
     """Arrows and lines in the order of their times; of many the middle is left out."""
     found: list[Row] = []
@@ -193,7 +194,11 @@ def rows(
     if hidden + beyond:
         told = f"{hidden + beyond} events are left out here; net.pcapng holds every frame"
         found.append(Row(first[-1].time, more=told))
-    lines, hidden, rest = _ends(console_lines(without_protocol(console)))
+    printed = console_lines(without_protocol(console))
+    for name, chunks in (beside or {}).items():
+        theirs = console_lines(without_protocol(chunks))
+        printed += [replace(line, text=f"{name}| {line.text}") for line in theirs]
+    lines, hidden, rest = _ends(sorted(printed, key=lambda line: line.time))
     found += [Row(line.time, line=line) for line in (*lines, *rest)]
     if hidden:
         told = f"{hidden} lines are left out here; console.log holds them all"
@@ -222,13 +227,15 @@ def render(
     more: More | None = None,
     mishaps: Sequence[Event] = (),
     work: Work | None = None,
+    beside: Mapping[str, Sequence[tuple[int, bytes]]] | None = None,
 ) -> str:
-    """The whole page; `beyond` events were left out amid those that are given."""
+    """The whole page; `beyond` events were left out amid those that are given; `beside` are the
+    consoles of other cameras, by their names."""
     names = participants([*events, *mishaps])
     return environment.get_template("report.html").render(
         result=result,
         names=names,
-        rows=rows(events, beyond, console, names, mishaps, work),
+        rows=rows(events, beyond, console, names, mishaps, work, beside),
         more=more or More("FOLDER"),
         everybody=EVERYBODY,
     )

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import netsim
-from netsim import certificates, paths
+from netsim import Event, certificates, paths
 from netsim import scenario as scenarios
 from omvsim import image as images
 from omvsim import portable, repl
@@ -55,6 +55,19 @@ class FirmwareFault(Exception):
     def __init__(self, text: str, fault: Fault | None) -> None:
         super().__init__(text)
         self.fault = fault
+
+
+def both(
+    one: Callable[[Event], None] | None, other: Callable[[Event], None]
+) -> Callable[[Event], None]:
+    """What passes each event on to two."""
+
+    def tell(event: Event) -> None:
+        if one:
+            one(event)
+        other(event)
+
+    return tell
 
 
 class TimeLimit(Exception):
@@ -191,6 +204,7 @@ class Testbed:
         self.engine.set_link(self._link)
         self.console, self.booted, self._put = bytearray(), False, dict[str, bytes]()
         self.printed: Callable[[bytes], object] = lambda data: None
+        self._told_beside: Callable[[bytes, int], object] = lambda data, now: None
         self.waiting: Callable[[], object] = lambda: None
         text, kept = portable.pack(self.scenario, description, BOARD) if out else ("", {})
         self.result = Result(
@@ -231,8 +245,16 @@ class Testbed:
             self._finish(*outcome_of(error))
             raise
         self._cameras.append(self)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Keep what happens, also in the evidence of the network's first camera."""
         if self.evidence:
             self.evidence.watch(self.port, self.engine, lambda: self._own)
+        first = self._cameras[0]
+        if first is not self and first.evidence:
+            event, self._told_beside = first.evidence.beside(first.name, self.name)
+            self.port.on_event = both(self.port.on_event, event)
 
     def __enter__(self) -> Self:
         return self
@@ -378,6 +400,7 @@ class Testbed:
             self.console += printed
             if self.evidence:
                 self.evidence.console(printed, self._own)
+            self._told_beside(printed, self._own)
             self.printed(printed)
             self._attend()
 

@@ -1,5 +1,6 @@
 """Several cameras in one network: time, addresses, evidence, faults, and `omvsim run --beside`."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +151,14 @@ def test_run_beside_another_camera(omvsim: Run, tmp_path: Path) -> None:
     assert done.returncode == 1  # the other camera's script raised
     assert "ZeroDivisionError" in done.stderr
     assert frames(tmp_path / "out/echo.lan/net.pcapng")
+    pages = [(tmp_path / name / "report.html").read_text() for name in ("out", "out/echo.lan")]
+    lines = [re.findall("<code>(.*)</code></div></li>", page) for page in pages]
+    assert "echo.lan| one visit" in lines[0] and "600" in lines[0]  # the first one's has both
+    assert "one visit" in lines[1] and "600" not in lines[1]
+    for page, own in zip(pages, ("camera", "echo.lan"), strict=True):
+        assert page.count("TCP SYN ACK") == 1, own  # what both cables carry stands there once
+    asked = "<p>gateway to echo.lan, frame"  # which the camera's cable does not carry
+    assert asked in pages[0] and asked in pages[1]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ OUTCOMES = {
     "interrupted": 130,
 }
 CONSOLE_LIMIT = 16 << 20  # bytes
+CONSOLE_BESIDE = 1 << 20  # bytes of another camera's console that the page may show
 PLACE = 16384  # bytes of result.json while the run goes on: room for how it ends
 FOR_EVER = 1 << 62  # ns: what a virtual time stays below
 
@@ -168,6 +169,8 @@ class Evidence:
         self.capture = folder / "net.pcapng"
         self._events: list[netsim.Event] = []
         self._mishaps: list[netsim.Event] = []
+        self._others: list[netsim.Event] = []  # on other cameras' cables
+        self._beside: dict[str, list[tuple[int, bytes]]] = {}  # other cameras' consoles
         self._beyond = 0
         self._hertz = 0
         self._done: Callable[[], tuple[int, int]] | None = None  # ns, instructions so far
@@ -218,6 +221,25 @@ class Evidence:
         port.watch(self._mishap)
         self._hertz = engine.hertz
         self._done = lambda: (now(), engine.instructions)
+
+    def beside(
+        self, own: str, name: str
+    ) -> tuple[Callable[[netsim.Event], None], Callable[[bytes, int], None]]:
+        """What hears of the cable and of the console of another camera, for this one's page; what
+        concerns this one, called `own`, is told by its own cable."""
+        heard = self._beside.setdefault(name, [])
+        room = CONSOLE_BESIDE
+
+        def event(event: netsim.Event) -> None:
+            if not {own, "*"} & {event.source, event.target} and len(self._others) < report.SHOWN:
+                self._others.append(event)
+
+        def console(data: bytes, now: int) -> None:
+            nonlocal room
+            heard.append((now, data[:room]))
+            room -= len(heard[-1][1])
+
+        return event, console
 
     def _mishap(self, event: netsim.Event) -> None:
         """A frame that the cable's faults and rules have not just let pass."""
@@ -285,7 +307,10 @@ class Evidence:
         text = _json(result)
         self._replace("result.json", text.ljust(PLACE) if result.outcome == "running" else text)
         work = report.Work(self._work, self._hertz)
-        page = report.render(result, self._events, self._beyond, console, more, self._mishaps, work)
+        events = sorted(self._events + self._others, key=lambda event: event.time)
+        page = report.render(
+            result, events, self._beyond, console, more, self._mishaps, work, self._beside
+        )
         self._replace("report.html", page)
 
     def _replace(self, name: str, text: str) -> None:

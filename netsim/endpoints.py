@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from netsim import dtls12, tls12
 from netsim.application import Address, Application
+from netsim.certificate_request import Request
 from netsim.certificates import Authority
 from netsim.dtls import Dtls, DtlsClient, DtlsServer
 from netsim.errors import UserError
@@ -65,9 +66,16 @@ class Endpoints:
             self._scenario.seed,
             peer.name,
             self.authority[peer.certificate] if peer.certificate else None,
-            peer.misbehave,
+            peer.misbehave or "no",
             self._secrets,
+            self._request(peer),
         )
+
+    def _request(self, peer: Server | Client) -> Request | None:
+        if not isinstance(peer, Server) or not peer.request_kinds:
+            return None
+        named = [self.authority[name].x509 for name in peer.request_authorities]
+        return Request(peer.request_kinds, named)
 
     def setting(self, peer: Server | Client) -> dtls12.Setting:
         """What the sessions of a misbehaving DTLS peer share."""
@@ -114,7 +122,7 @@ class Endpoints:
         elif server.kind == "dtls":
             delay = server.handshake_delay_ms * MS
             host.udp(port, DtlsServer(self.dtls.context(server), accept, server.ignore, delay))
-        elif server.kind == "tls" and server.misbehave:
+        elif server.kind == "tls" and (server.misbehave or server.request_kinds):
             factory = self.factory(server)
             host.listen(port, lambda: factory.session(*accept()), mss)
         elif server.kind in ("https", "tls"):

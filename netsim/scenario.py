@@ -21,6 +21,7 @@ from netsim.schema import Count, Port, Problem, Records, convert
 from netsim.toml_lines import key_lines, line_of
 
 Kind = Literal["https", "http", "tls", "dtls", "tcp", "ntp"]
+CertificateKind = Literal["rsa_sign", "dss_sign", "rsa_fixed_dh", "dss_fixed_dh", "ecdsa_sign"]
 StartTlsKind = Literal["smtp", "imap", "xmpp"]
 ClientKind = Literal["tls", "dtls", "tcp"]
 KeyKind = Literal["P-256", "P-384", "RSA-1024", "RSA-2048", "RSA-4096", "Ed25519"]
@@ -150,6 +151,8 @@ class Server:
     pages: dict[str, Page] = field(default_factory=dict)
     idle_ms: Count = 0
     starttls: StartTlsKind | None = None
+    request_kinds: tuple[CertificateKind, ...] = ()
+    request_authorities: tuple[str, ...] = ()
 
     @property
     def listening_port(self) -> int:
@@ -402,8 +405,11 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
             yield Problem((*path, "mss"), "Ethernet's segments hold 64 to 1460 bytes, write that")
         if server.kind in SECURED and server.certificate is None and not server.sni:
             yield Problem(path, "certificate is missing, add certificate = ...")
-        if server.starttls and (server.kind != "tls" or server.misbehave):
-            yield Problem((*path, "starttls"), "goes with kind tls that does not misbehave")
+        own = server.misbehave or server.request_kinds
+        if server.starttls and (server.kind != "tls" or own):
+            what = "goes with kind tls that neither misbehaves nor has request_kinds"
+            yield Problem((*path, "starttls"), what)
+        yield from _check_request(scenario, path, server)
         for at, page in server.pages.items():
             yield from _check_page((*path, "pages", at), server, at, page)
         place = (server.address, server.listening_port)
@@ -411,6 +417,20 @@ def _check_servers(scenario: Scenario) -> Iterator[Problem]:
             what = f"{taken[place]} has this address and port too, change one"
             yield Problem((*path, "address"), what)
         taken[place] = server.name
+
+
+def _check_request(
+    scenario: Scenario, path: tuple[str | int, ...], server: Server
+) -> Iterator[Problem]:
+    """Our own endpoint asks: it knows one suite and P-256."""
+    made = scenario.certificates.get(server.certificate or "")
+    if server.request_kinds and (server.kind != "tls" or not made or made.key != "P-256"):
+        yield Problem((*path, "request_kinds"), "needs kind tls with a certificate of a P-256 key")
+    if server.request_authorities and not server.request_kinds:
+        yield Problem((*path, "request_authorities"), "asks nothing without request_kinds")
+    for name in server.request_authorities:
+        if name not in scenario.certificates:
+            yield Problem((*path, "request_authorities"), _no_certificate(name))
 
 
 def _check_page(

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from netsim.application import Address, Application, Stream
+from netsim.certificate_request import Request, proves
 from netsim.certificates import Certificate
 from netsim.dtls12 import SUITE, SUITE_NAME, certificate_body, point_of, prf, signature
 from netsim.host import TcpStream
@@ -446,8 +447,9 @@ class Session(Application):
         self, role: Role, seed: str, certificate: Certificate | None,
         choose: Callable[[], Misbehaviour],
         application: Application, record: Peer, secrets: Callable[[bytes], None],
+        request: Request | None = None,
     ) -> None:  # fmt: skip
-        self.role, self.mute = role, False
+        self.role, self.mute, self._request = role, False, request
         self._certificate, self._choose = certificate, choose
         self._wrong = Misbehaviour()  # until it is opened
         self.application, self._record, self._secrets = application, record, secrets
@@ -472,6 +474,7 @@ class Session(Application):
             CERTIFICATE: self._on_certificate,
             SERVER_KEY_EXCHANGE: self._on_server_key_exchange,
             CERTIFICATE_REQUEST: self._on_certificate_request,
+            CERTIFICATE_VERIFY: self._on_certificate_verify,
             SERVER_HELLO_DONE: self._on_server_hello_done,
             CLIENT_KEY_EXCHANGE: self._on_client_key_exchange,
             FINISHED: self._on_finished,
@@ -690,6 +693,8 @@ class Session(Application):
         self._say(_message(SERVER_HELLO, body))
         self._say(_message(CERTIFICATE, certificate_body(chain)))
         self._say(_message(SERVER_KEY_EXCHANGE, params + signed))
+        if self._request:
+            self._say(_message(CERTIFICATE_REQUEST, self._request.body()))
         self._say(_message(SERVER_HELLO_DONE, b""))
 
     def _on_server_hello(self, message: bytes, _before: bytes) -> None:
@@ -704,6 +709,12 @@ class Session(Application):
 
     def _on_certificate_request(self, _message_: bytes, _before: bytes) -> None:
         self._requested = True
+
+    def _on_certificate_verify(self, message: bytes, before: bytes) -> None:
+        shown = self._record.certificate
+        self._record.verified = shown is not None and proves(shown, message, before)
+        if not self._record.verified:
+            self._fail("the camera's CertificateVerify is wrong")
 
     def _on_server_hello_done(self, _message_: bytes, _before: bytes) -> None:
         chain = self._certificate
@@ -764,18 +775,18 @@ class Factory:
 
     def __init__(
         self, role: Role, seed: int, name: str, certificate: Certificate | None,
-        misbehaviours: str, secrets: Callable[[bytes], None],
+        misbehaviours: str, secrets: Callable[[bytes], None], request: Request | None = None,
     ) -> None:  # fmt: skip
-        self._fixed: tuple[Any, ...] = role, certificate, secrets
+        self._fixed: tuple[Any, ...] = role, certificate, secrets, request
         self._label, self._names = f"tls12/{seed}/{role}/{name}", misbehaviours.split()
         self._made = self._opened = 0
 
     def session(self, application: Application, record: Peer) -> Session:
         """Another session, for an application."""
-        role, certificate, secrets = self._fixed
+        role, certificate, secrets, request = self._fixed
         self._made += 1
         label = f"{self._label}/{self._made}"
-        return Session(role, label, certificate, self._next, application, record, secrets)
+        return Session(role, label, certificate, self._next, application, record, secrets, request)
 
     def _next(self) -> Misbehaviour:
         """At each connection that is opened: calls that nobody answers do not count."""

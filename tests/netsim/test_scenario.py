@@ -107,7 +107,7 @@ def test_an_empty_scenario_is_a_world() -> None:
             SERVER.replace("http", "tcp") + '[server.pages."/"]',
             "5: server.0.pages./: kind tcp",
         ),
-        (SERVER + 'starttls = "smtp"', "5: server.0.starttls: goes with kind tls that does not"),
+        (SERVER + 'starttls = "smtp"', "5: server.0.starttls: goes with kind tls that neither"),
         ('[[server]]\nkind = "http"', "1: server.0: name is missing, add name = ..."),
         (SERVER + "\n" + SERVER, "9: server.1.address: a has this address and port too"),
         (SERVER.replace("http", "ftp"), "2: server.0.kind: 'ftp' is unknown, write one of https"),

@@ -77,7 +77,7 @@ def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 
 def test_a_suite_and_the_fixtures_run_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    done = run(installed, tmp_path, "omvsim", "check", "--suite", "constants")
+    done = run(installed, tmp_path, "omvsim", "check", "--suite", "constants.exist")
     assert done.returncode == 0, done.stdout + done.stderr
     done = run(installed, tmp_path, "omvsim", "init", "mine")
     names = [

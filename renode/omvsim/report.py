@@ -7,7 +7,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -114,6 +114,7 @@ class More:
     cards: Sequence[Card] = ()
     clock: datetime | None = None
     true_time: datetime | None = None
+    decoded: Mapping[int, str] = field(default_factory=dict)  # what frames say, by number
 
 
 def participants(events: Iterable[Event]) -> list[str]:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import markupsafe
 import pytest
+from omvsim.image import ROOT
 from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit
 
 from netsim import scenario as scenarios
@@ -412,6 +413,21 @@ def test_a_fault_in_words(tmp_path: Path, image: Path) -> None:
         "machine_mem_subscr", "mp_obj_subscr", "mp_execute_bytecode", "fun_bc_call",
     ]  # fmt: skip
     assert functions[-3:] == ["pyexec_raw_repl", "main", "Reset_Handler"]
+
+
+def test_rows_open_to_what_their_frames_say(tmp_path: Path, image: Path) -> None:
+    """Values from the scenario, IANA's numbers and what tshark shows of the same frames."""
+    script = (ROOT / "firmware/examples/tls_client.py").read_text()
+    told(tmp_path / "out", script, scenarios.named("expired"))
+    page = str(markupsafe.Markup((tmp_path / "out/report.html").read_text()).unescape())
+    rows = dict(re.findall(r"frame.number==(\d+)</code></p><pre>(.*?)</pre>", page, re.DOTALL))
+    hello = next(text for text in rows.values() if text.startswith("ClientHello"))
+    assert "  versions: 0x0303\n  server name: example.com\n" in hello
+    assert "  suite: 0xC02C ECDHE-ECDSA-AES256-GCM-SHA384\n" in hello
+    flight = next(text for text in rows.values() if text.startswith("ServerHello"))
+    assert "CN=example.com, issued by CN=Testbed Root CA\n    2025-05-15 to 2026-05-15" in flight
+    assert flight.endswith("ServerHelloDone\n  0 bytes")
+    assert any("qname     = b'example.com.'" in text for text in rows.values())
 
 
 def test_what_nobody_knows_tells_the_last_words(tmp_path: Path, image: Path) -> None:

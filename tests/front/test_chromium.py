@@ -85,7 +85,7 @@ def pages(name: str) -> dict[str, str]:
     )  # fmt: skip
     day = datetime(2026, 6, 15, tzinfo=UTC)
     card = Card(name, name, name, (name, name), day, day, name, (name,))
-    more = report.More(name, f"{name}\nx = 1\n", 1, [card], day, day)
+    more = report.More(name, f"{name}\nx = 1\n", 1, [card], day, day, {0: name})
     table = report.environment.get_template("conformance.html")
     return {
         "report": report.render(result, events, 0, [(0, name.encode())], more),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Run
 from omvsim.cli import OTHERS
+from omvsim.image import display
 
 COMMANDS = ["run", "repl", *OTHERS]
 
@@ -45,9 +46,9 @@ def test_quiet_and_verbose(omvsim: Run, tmp_path: Path, image: Path) -> None:
     script.write_text("import helper, socket\nsocket.getaddrinfo('example.com', 443)\nprint(1)\n")
     (tmp_path / "helper.py").write_text("")
     plain = omvsim("run", "--out", tmp_path / "a", script)
-    assert plain.stderr.splitlines() == [
+    assert re.sub("omvsim: running.*\\n", "", plain.stderr).splitlines() == [
         "omvsim: helper.py, which the script imports, goes to the camera, too",
-        f"omvsim: evidence in {tmp_path / 'a'}",
+        f"omvsim: evidence in {display(tmp_path / 'a')}",
     ]
     quiet = omvsim("run", "-q", "--out", tmp_path / "b", script)
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("1\n", "", 0)

@@ -20,6 +20,7 @@ from omvsim.engine import Engine, Fault, Unmodelled
 from omvsim.errors import UserError
 from omvsim.evidence import chain
 from omvsim.evidence.case import BAD, Case
+from omvsim.evidence.decoded import decoded
 from omvsim.outputs import is_private
 
 SCHEMA = 1
@@ -302,7 +303,7 @@ class Evidence:
             with suppress(*BAD):
                 more = report.More(
                     str(self.folder), case.source, case.line, chain.cards(case), case.clock,
-                    case.true_time,
+                    case.true_time, decoded(case),
                 )  # fmt: skip
         text = _json(result)
         self._replace("result.json", text.ljust(PLACE) if result.outcome == "running" else text)

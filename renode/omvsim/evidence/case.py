@@ -158,10 +158,11 @@ def packets(capture: Path) -> list[Any]:
     raw = deque[Any](maxlen=MOST)  # the others are not dissected
     damage = (OSError, EOFError, ValueError, struct.error, Scapy_Exception)
     with suppress(*damage), RawPcapNgReader(str(capture)) as reader:
-        raw.extend(reader)
+        raw.extend(enumerate(reader, 1))
     found = []
-    for data, at in raw:
+    for number, (data, at) in raw:
         if (packet := dissect(Ether, data)) is not None:
+            packet.number = number  # Wireshark's
             packet.time = ((at.tshigh << 32) + at.tslow) / at.tsresol
             found.append(packet)
     return found

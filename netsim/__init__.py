@@ -8,13 +8,13 @@ with netsim.build(netsim.scenario.default(), Path("net.pcapng")) as network:
 from pathlib import Path
 
 from netsim import scapy_settings, scenario  # noqa: F401 - the settings come first
-from netsim.capture import CAPTURE_LIMIT
-from netsim.certificates import camera_files
 from netsim.errors import ScenarioError, UserError
 from netsim.events import Event
+from netsim.link.capture import CAPTURE_LIMIT
 from netsim.network import Network
-from netsim.peers import Peer
 from netsim.scenario import Scenario
+from netsim.services.peers import Peer
+from netsim.tls.certificates import camera_files
 
 __all__ = [
     "CAPTURE_LIMIT",

@@ -6,11 +6,11 @@ from ipaddress import IPv4Address
 
 from scapy.layers.l2 import Ether
 
-from netsim.capture import Capture
 from netsim.dissect import dissect
 from netsim.events import Event, Observer
-from netsim.faults import FROM_CAMERA, TO_CAMERA, Faults
-from netsim.rules import Function, FunctionStage, RuleStage
+from netsim.link.capture import Capture
+from netsim.link.faults import FROM_CAMERA, TO_CAMERA, Faults
+from netsim.link.rules import Function, FunctionStage, RuleStage
 from netsim.scenario import Fault, Rule, Scenario
 
 

@@ -5,20 +5,20 @@ from datetime import timedelta
 from functools import cached_property, partial
 from ipaddress import IPv4Address
 
-from netsim import dtls12, tls12
-from netsim.application import Address, Application
-from netsim.certificate_request import Request
-from netsim.certificates import Authority
-from netsim.dtls import Dtls, DtlsClient, DtlsServer
 from netsim.errors import UserError
-from netsim.host import Host
-from netsim.ntp import NtpServer
-from netsim.peers import Caller, HttpServer, Impatient, Peer, Talker
-from netsim.rto import MS, SECOND
 from netsim.scenario import Client, Page, Scenario, Server
-from netsim.starttls import StartTls
-from netsim.tcp import MSS
-from netsim.tls import Tls, TlsLayer
+from netsim.services.ntp import NtpServer
+from netsim.services.peers import Caller, HttpServer, Impatient, Peer, Talker
+from netsim.services.starttls import StartTls
+from netsim.stack.application import Address, Application
+from netsim.stack.host import Host
+from netsim.stack.rto import MS, SECOND
+from netsim.stack.tcp import MSS
+from netsim.tls import dtls12, tls12
+from netsim.tls.certificate_request import Request
+from netsim.tls.certificates import Authority
+from netsim.tls.dtls import Dtls, DtlsClient, DtlsServer
+from netsim.tls.openssl import Tls, TlsLayer
 
 _DTLS_PATIENCE = 60 * SECOND  # for a handshake that has begun
 

@@ -9,14 +9,14 @@ from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dns import DNS
 from scapy.layers.ntp import NTPHeader
 
-from netsim import wire
-from netsim.arp import REQUEST, ArpMessage
 from netsim.dissect import dissect, find
 from netsim.errors import WireError
-from netsim.host import BROADCAST
-from netsim.sequence import Reassembly, before, plus
-from netsim.tls_records import Records, dtls_records
-from netsim.wire import Datagram, Flag, Packet, Segment
+from netsim.stack import wire
+from netsim.stack.arp import REQUEST, ArpMessage
+from netsim.stack.host import BROADCAST
+from netsim.stack.sequence import Reassembly, before, plus
+from netsim.stack.wire import Datagram, Flag, Packet, Segment
+from netsim.tls.records import Records, dtls_records
 
 _DHCP = ["", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "RELEASE", "INFORM"]
 _ICMP = {

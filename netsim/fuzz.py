@@ -11,7 +11,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.ntp import NTPHeader
 from scapy.packet import Packet, Raw
 
-from netsim import wire
+from netsim.stack import wire
 
 _LONGEST = 1514
 _SOURCE_MAC = "02:00:5e:00:00:01"

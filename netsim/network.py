@@ -5,20 +5,21 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from netsim import dhcp, dns
-from netsim.application import Address
 from netsim.camera_port import CameraPort
-from netsim.capture import CAPTURE_LIMIT, Capture
 from netsim.endpoints import Endpoints
 from netsim.errors import UserError
-from netsim.ethernet import Interface
 from netsim.events import Event
-from netsim.host import Host, Ping
-from netsim.peers import Peer
-from netsim.port import Port, earliest
-from netsim.rto import MS
+from netsim.link.capture import CAPTURE_LIMIT, Capture
+from netsim.link.ethernet import Interface
+from netsim.link.port import Port
+from netsim.link.switch import LONGEST, SHORTEST, Cable, Switch
 from netsim.scenario import Client, Scenario, Server
-from netsim.switch import LONGEST, SHORTEST, Cable, Switch
+from netsim.services import dhcp, dns
+from netsim.services.peers import Peer
+from netsim.stack.application import Address
+from netsim.stack.deadlines import earliest
+from netsim.stack.host import Host, Ping
+from netsim.stack.rto import MS
 
 CAMERA, GATEWAY = "camera", "gateway"
 

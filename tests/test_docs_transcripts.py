@@ -16,7 +16,7 @@ from omvsim.image import DEFAULT
 from omvsim.testbed import SECOND, ScriptError, Testbed
 
 from netsim import scenario as scenarios
-from netsim.certificates import Authority
+from netsim.tls.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -42,11 +42,6 @@ def tracked() -> list[Path]:
     return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_netsim_never_imports_omvsim() -> None:
-    for path in (ROOT / "netsim").rglob("*.py"):
-        assert not [name for name in imports(path) if within(name, "omvsim")], path
-
-
 def test_one_file_knows_unicorn() -> None:
     """By an import, or by finding it to load its library."""
     users = {

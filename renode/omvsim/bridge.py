@@ -22,9 +22,9 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
-from netsim.application import Application
-from netsim.host import Host, TcpStream
-from netsim.wire import Datagram, Packet
+from netsim.stack.application import Application
+from netsim.stack.host import Host, TcpStream
+from netsim.stack.wire import Datagram, Packet
 from omvsim.errors import UserError
 from omvsim.options import is_name
 from omvsim.testbed import MILLISECOND, SECOND, Testbed

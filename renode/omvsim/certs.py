@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from netsim import paths
-from netsim.certificates import DAMAGE, Certificate, issue
-from netsim.keys import PrivateKey
 from netsim.scenario import CertificateOptions, KeyKind
+from netsim.tls.certificates import DAMAGE, Certificate, issue
+from netsim.tls.keys import PrivateKey
 from omvsim import outputs
 from omvsim.errors import UserError
 from omvsim.options import is_name, whole

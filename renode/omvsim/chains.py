@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from netsim.certificates import DAMAGE
+from netsim.tls.certificates import DAMAGE
 from omvsim.evidence.case import alternative_names, common_name, signed_by
 from omvsim.talks import certificates
 

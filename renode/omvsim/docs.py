@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from netsim.peers import Peer
+from netsim.services.peers import Peer
 from omvsim import examples, image, surroundings
 from omvsim.errors import UserError
 from omvsim.examples import Example

@@ -20,7 +20,7 @@ from scapy.utils import PcapReader
 
 from netsim import paths
 from netsim import scenario as scenarios
-from netsim.certificates import DAMAGE
+from netsim.tls.certificates import DAMAGE
 from omvsim import outputs, services, shrink, talks
 from omvsim.captures import frames, script, secrets, trust
 from omvsim.chains import Chains

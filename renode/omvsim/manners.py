@@ -9,7 +9,7 @@ from omvsim.chains import Chains
 from omvsim.talks import OTHER, Talk
 
 VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
-#: which message of netsim.tls12 comes after these of the side
+#: which message of netsim.tls.tls12 comes after these of the side
 NEXT = {"server": {2: 1, 11: 2, 12: 3, 14: 4}, "client": {1: 1, 16: 2}}
 PATIENCE_S = 3  # so long a silence is one
 MOST_TEXT = 1 << 16  # bytes that a scenario has as they were

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import cycle, islice
 
-from netsim.arp import REQUEST, ArpMessage
 from netsim.fuzz import mutations
+from netsim.stack.arp import REQUEST, ArpMessage
 from omvsim.errors import UserError
 from omvsim.testbed import SECOND, Testbed
 

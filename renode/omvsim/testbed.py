@@ -24,8 +24,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import netsim
-from netsim import Event, certificates, paths
+from netsim import Event, paths
 from netsim import scenario as scenarios
+from netsim.tls import certificates
 from omvsim import image as images
 from omvsim import portable, repl
 from omvsim.engine import Fault, Stop

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Run, Start
 
-from netsim.certificates import Authority
 from netsim.scenario import loads
+from netsim.tls.certificates import Authority
 
 WORLD = """
 [camera]

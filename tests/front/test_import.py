@@ -25,8 +25,8 @@ from scapy.packet import Packet
 from scapy.utils import wrpcap
 
 from netsim import scenario as scenarios
-from netsim.certificates import Authority
 from netsim.errors import UserError as NetsimError
+from netsim.tls.certificates import Authority
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DELAYED = """\

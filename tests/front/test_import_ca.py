@@ -22,7 +22,7 @@ from scapy.utils import wrpcap
 from test_cause import TLS, world
 
 from netsim import scenario as scenarios
-from netsim.certificates import Authority
+from netsim.tls.certificates import Authority
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

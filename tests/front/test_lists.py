@@ -11,7 +11,9 @@ from pathlib import Path
 
 from robot.libdocpkg import LibraryDocumentation
 
-from netsim import dtls12, json_schema, scenario, tls12
+from netsim import scenario
+from netsim.scenario import json_schema
+from netsim.tls import dtls12, tls12
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

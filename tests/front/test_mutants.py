@@ -17,12 +17,12 @@ from omvsim.check import SUITES
 from omvsim.image import ROOT
 from omvsim.testbed import Testbed
 
-import netsim.dtls
-import netsim.dtls12
-import netsim.ntp
-import netsim.peers
-import netsim.tls
-import netsim.tls12
+import netsim.services.ntp
+import netsim.services.peers
+import netsim.tls.dtls
+import netsim.tls.dtls12
+import netsim.tls.openssl
+import netsim.tls.tls12
 from robot import api
 
 Case = TypeVar("Case")
@@ -176,68 +176,74 @@ def test_a_fault_that_does_nothing(
 def test_a_misbehaviour_that_does_nothing(
     test: str, tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (netsim.tls12, netsim.dtls12):
+    for module in (netsim.tls.tls12, netsim.tls.dtls12):
         for name in module.MISBEHAVIOURS:
             monkeypatch.setitem(module.MISBEHAVIOURS, name, module.Misbehaviour)
     assert turns_red(test, tmp_path)
 
 
 def wrong_clock(patch: pytest.MonkeyPatch) -> None:
-    honest = netsim.ntp.NtpServer.__init__
+    honest = netsim.services.ntp.NtpServer.__init__
     late = timedelta(minutes=10)
-    patch.setattr(netsim.ntp.NtpServer, "__init__", lambda self, time: honest(self, time + late))
+    patch.setattr(
+        netsim.services.ntp.NtpServer, "__init__", lambda self, time: honest(self, time + late)
+    )
 
 
 def zeros(patch: pytest.MonkeyPatch) -> None:
     """What arrives is as much as was written, but all zeros."""
-    honest = netsim.peers.Peer.keep
-    patch.setattr(netsim.peers.Peer, "keep", lambda self, data: honest(self, bytes(len(data))))
+    honest = netsim.services.peers.Peer.keep
+    patch.setattr(
+        netsim.services.peers.Peer, "keep", lambda self, data: honest(self, bytes(len(data)))
+    )
 
 
 def forgetful_echo(patch: pytest.MonkeyPatch) -> None:
-    honest = netsim.peers.Talker.received
+    honest = netsim.services.peers.Talker.received
     patch.setattr(
-        netsim.peers.Talker, "received", lambda self, stream, data: honest(self, stream, data[:-1])
+        netsim.services.peers.Talker,
+        "received",
+        lambda self, stream, data: honest(self, stream, data[:-1]),
     )
 
 
 def short_answers(patch: pytest.MonkeyPatch) -> None:
-    honest = netsim.peers.Talker._greet
+    honest = netsim.services.peers.Talker._greet
 
-    def greet(self: netsim.peers.Talker, stream: netsim.tls.TlsLayer) -> None:
+    def greet(self: netsim.services.peers.Talker, stream: netsim.tls.openssl.TlsLayer) -> None:
         self._greeting = self._greeting[:-1]
         honest(self, stream)
 
-    patch.setattr(netsim.peers.Talker, "_greet", greet)
+    patch.setattr(netsim.services.peers.Talker, "_greet", greet)
 
 
 def trusting_server(patch: pytest.MonkeyPatch) -> None:
     """A server that demands no certificate of the camera."""
-    honest = netsim.tls.Tls.context
+    honest = netsim.tls.openssl.Tls.context
 
-    def context(self: netsim.tls.Tls, options: netsim.tls.Server) -> object:
+    def context(self: netsim.tls.openssl.Tls, options: netsim.tls.openssl.Server) -> object:
         made = honest(self, options)
         made.check_hostname = False
-        made.verify_mode = netsim.tls.ssl.CERT_NONE
+        made.verify_mode = netsim.tls.openssl.ssl.CERT_NONE
         return made
 
-    patch.setattr(netsim.tls.Tls, "context", context)
+    patch.setattr(netsim.tls.openssl.Tls, "context", context)
 
 
 def plain_text(patch: pytest.MonkeyPatch) -> None:
     """A server that says in clear what it should encrypt."""
-    honest = netsim.tls.TlsLayer.write
+    honest = netsim.tls.openssl.TlsLayer.write
 
-    def write(self: netsim.tls.TlsLayer, data: bytes) -> None:
+    def write(self: netsim.tls.openssl.TlsLayer, data: bytes) -> None:
         honest(self, data)
         self._below.write(data)
 
-    patch.setattr(netsim.tls.TlsLayer, "write", write)
+    patch.setattr(netsim.tls.openssl.TlsLayer, "write", write)
 
 
 def impatient_dtls_client(patch: pytest.MonkeyPatch) -> None:
     """A client that never repeats its ClientHello."""
-    patch.setattr(netsim.dtls.DtlsSession, "_await_answer", lambda self, flight: None)
+    patch.setattr(netsim.tls.dtls.DtlsSession, "_await_answer", lambda self, flight: None)
 
 
 PEERS = [

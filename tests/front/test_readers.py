@@ -23,8 +23,8 @@ from omvsim.testbed import BOARD, Testbed, read_script
 
 import netsim
 from netsim import scenario as scenarios
-from netsim.certificates import Authority
 from netsim.errors import UserError
+from netsim.tls.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = Path(__file__).parent / "pages"

@@ -19,12 +19,12 @@ from test_tls12 import Server
 
 import netsim
 from netsim import scenario as scenarios
-from netsim.application import Address, Application, Stream
-from netsim.certificates import Authority, Certificate
 from netsim.fuzz import damaged
-from netsim.host import Host
-from netsim.tls import in_memory
-from netsim.wire import Datagram, Packet
+from netsim.stack.application import Address, Application, Stream
+from netsim.stack.host import Host
+from netsim.stack.wire import Datagram, Packet
+from netsim.tls.certificates import Authority, Certificate
+from netsim.tls.openssl import in_memory
 
 Row = tuple[str, float, str, bool]  # what, the figure, its unit, is it within its bound?
 SERVER = IPv4Address("192.168.1.9")

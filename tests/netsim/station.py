@@ -12,12 +12,12 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from netsim import Network
-from netsim.application import Application, Stream
-from netsim.ethernet import Interface
-from netsim.host import Host
-from netsim.rto import SECOND
-from netsim.wire import Datagram
-from netsim.wire import Packet as IpPacket
+from netsim.link.ethernet import Interface
+from netsim.stack.application import Application, Stream
+from netsim.stack.host import Host
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Datagram
+from netsim.stack.wire import Packet as IpPacket
 
 OpenNetwork = Callable[..., Network]
 MAC = "02:4f:4d:56:00:01"

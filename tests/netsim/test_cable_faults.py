@@ -13,10 +13,10 @@ from scapy.packet import Raw
 from station import MAC, Collector, Station, lease
 
 import netsim
-from netsim.faults import KINDS, POISON, Line
-from netsim.rto import MS, SECOND
-from netsim.rules import parse
+from netsim.link.faults import KINDS, POISON, Line
 from netsim.scenario import Fault
+from netsim.scenario.terms import parse
+from netsim.stack.rto import MS, SECOND
 
 FRAME = bytes(Ether(dst="02:00:00:00:00:01") / IP(dst="192.168.1.2") / UDP() / Raw(bytes(100)))
 ECHO = IPv4Address("192.168.1.9")

@@ -13,9 +13,9 @@ from station import SslClient, Station, lease
 
 import netsim
 from netsim import scenario
-from netsim.certificates import Authority
-from netsim.rto import SECOND
-from netsim.tls import in_memory
+from netsim.stack.rto import SECOND
+from netsim.tls.certificates import Authority
+from netsim.tls.openssl import in_memory
 
 WORLD = """
 [certificates.ca]

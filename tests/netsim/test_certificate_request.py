@@ -13,10 +13,10 @@ from station import SslClient, Station, lease
 
 import netsim
 from netsim import scenario
-from netsim.certificate_request import proves
-from netsim.certificates import Authority
-from netsim.rto import SECOND
-from netsim.tls import in_memory
+from netsim.stack.rto import SECOND
+from netsim.tls.certificate_request import proves
+from netsim.tls.certificates import Authority
+from netsim.tls.openssl import in_memory
 
 WORLD = """
 [certificates.ca]

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import netsim
-from netsim.certificates import Authority
 from netsim.errors import UserError
-from netsim.keys import derive_key
 from netsim.scenario import loads
+from netsim.tls.certificates import Authority
+from netsim.tls.keys import derive_key
 
 WORLD = """
 [certificates.root]

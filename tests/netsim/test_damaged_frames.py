@@ -13,9 +13,9 @@ from station import SslClient, Station, lease
 from test_network import GET, WEB, context
 
 import netsim
-from netsim.ethernet import Interface
 from netsim.fuzz import damaged, mutations, with_checksums
-from netsim.rto import SECOND
+from netsim.link.ethernet import Interface
+from netsim.stack.rto import SECOND
 
 GATEWAY_MAC = b"\x02\x00" + IPv4Address("192.168.1.1").packed
 COUNT = 5000

@@ -13,11 +13,11 @@ from OpenSSL.crypto import X509
 from station import Station, lease
 
 import netsim
-from netsim.certificates import Authority
-from netsim.host import Host
-from netsim.rto import SECOND
-from netsim.tls_records import dtls_records
-from netsim.wire import Datagram, Packet
+from netsim.stack.host import Host
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Datagram, Packet
+from netsim.tls.certificates import Authority
+from netsim.tls.records import dtls_records
 
 ECHO = IPv4Address("192.168.1.9")
 WORLD = """

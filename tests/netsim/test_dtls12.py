@@ -14,13 +14,13 @@ from station import Station, lease
 from test_dtls import ECHO, PlainDtls, called_by, client_context
 
 import netsim
-from netsim import misbehaviours
-from netsim.certificates import Authority
-from netsim.dtls12 import MISBEHAVIOURS
-from netsim.host import Host
-from netsim.rto import SECOND
 from netsim.scapy_dtls import DTLS, DTLSClientHello, DTLSHandshake, DTLSHelloVerifyRequest, records
-from netsim.wire import Datagram, Packet
+from netsim.scenario import misbehaviours
+from netsim.stack.host import Host
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Datagram, Packet
+from netsim.tls.certificates import Authority
+from netsim.tls.dtls12 import MISBEHAVIOURS
 
 WORLD = """
 [certificates.ca]

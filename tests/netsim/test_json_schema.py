@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from netsim import json_schema, scenario
+from netsim import scenario
+from netsim.scenario import json_schema
 
 ROOT = Path(__file__).parents[2]
 FILES = [*sorted((ROOT / "netsim/scenarios").glob("*.toml")), *sorted(ROOT.glob("robot/*/*.toml"))]

@@ -19,10 +19,10 @@ from scapy.packet import Raw
 from station import ADDRESS, Collector, OpenNetwork, SslClient, Station, lease
 
 import netsim
-from netsim.application import Stream
 from netsim.errors import UserError
-from netsim.openssl_random import Randomness
-from netsim.rto import MS, SECOND
+from netsim.stack.application import Stream
+from netsim.stack.rto import MS, SECOND
+from netsim.tls.openssl_random import Randomness
 
 WEB = IPv4Address("93.184.215.14")
 GET = b"GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"
@@ -288,7 +288,7 @@ hold_ms = 50
 
 def test_clients_come_to_a_tls_server(open_network: OpenNetwork, tmp_path: Path) -> None:
     world = netsim.scenario.loads(CLIENTS)
-    made = netsim.certificates.Authority(world)
+    made = netsim.tls.certificates.Authority(world)
     network = open_network(world)
     station = Station(network)
     lease(station)

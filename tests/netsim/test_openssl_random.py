@@ -6,7 +6,7 @@ import sys
 
 SCRIPT = """
 import ssl
-from netsim.openssl_random import Randomness
+from netsim.tls.openssl_random import Randomness
 for _ in range(2):
     with Randomness(1):
         print(ssl.RAND_bytes(4).hex())

@@ -11,10 +11,10 @@ from station import Collector, SslClient, Station
 
 import netsim
 from netsim import scenario
-from netsim.application import Stream
-from netsim.certificates import Authority
-from netsim.rto import SECOND
 from netsim.scenario import Scenario
+from netsim.stack.application import Stream
+from netsim.stack.rto import SECOND
+from netsim.tls.certificates import Authority
 
 SERVER = IPv4Address("192.168.1.9")
 HTTP = """

@@ -12,8 +12,8 @@ import pytest
 import netsim
 from netsim import scenario
 from netsim.errors import ScenarioError, UserError
-from netsim.rto import SECOND
-from netsim.toml_lines import key_lines
+from netsim.scenario.toml_lines import key_lines
+from netsim.stack.rto import SECOND
 
 SERVER = '[[server]]\nkind = "http"\nname = "a"\naddress = "1.2.3.4"\n'
 WITH_MORE = """
@@ -174,7 +174,7 @@ def test_bad_certificates_are_one_line(tmp_path: Path, keys: str, message: str) 
 
 @pytest.mark.parametrize("kind", ["https", "dtls"])
 def test_a_certificate_without_its_key(tmp_path: Path, kind: str) -> None:
-    made = netsim.certificates.Authority(scenario.default())
+    made = netsim.tls.certificates.Authority(scenario.default())
     (tmp_path / "c.pem").write_bytes(made["example"].pem)
     text = SERVER.replace("http", kind) + 'certificate = "a"\n[certificates.a]\nfile = "c.pem"\n'
     with pytest.raises(UserError, match="its private key is needed, add key_file"):
@@ -236,7 +236,7 @@ def test_lines_of_keys() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    readme = (Path(scenario.__file__).parent / "README.md").read_text()
+    readme = (Path(scenario.__file__).parents[1] / "README.md").read_text()
     for kind in (
         scenario.Scenario,
         scenario.Camera,

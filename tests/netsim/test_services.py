@@ -13,9 +13,9 @@ from scapy.packet import Packet
 from station import MAC, Collector, Station, dhcp, lease
 
 import netsim
-from netsim.dns import DnsServer
-from netsim.ntp import NtpServer
-from netsim.rto import MS, SECOND
+from netsim.services.dns import DnsServer
+from netsim.services.ntp import NtpServer
+from netsim.stack.rto import MS, SECOND
 
 WORLD = """
 time = 2031-02-03T04:05:06Z

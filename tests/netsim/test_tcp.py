@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from netsim.rto import SECOND
-from netsim.tcp import MSL, Connection, State, reset_for
-from netsim.wire import Flag, Segment
+from netsim.stack.rto import SECOND
+from netsim.stack.tcp import MSL, Connection, State, reset_for
+from netsim.stack.wire import Flag, Segment
 
 MS = 1_000_000
 ISS, IRS = 1000, 0xFFFFFFF0  # the peer's numbers wrap soon

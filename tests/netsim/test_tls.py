@@ -14,10 +14,10 @@ from scapy.packet import Padding
 from station import Collector, SslClient, Station
 
 import netsim
-import netsim.application
-from netsim.certificates import Authority
-from netsim.rto import SECOND
-from netsim.tls_records import Records
+import netsim.stack.application
+from netsim.stack.rto import SECOND
+from netsim.tls.certificates import Authority
+from netsim.tls.records import Records
 
 ECHO = IPv4Address("192.168.1.9")
 WORLD = """
@@ -146,7 +146,7 @@ def test_plain_text_breaks_the_handshake(text: bytes) -> None:
         station = Station(network)
 
         class Hasty(Collector):
-            def opened(self, stream: netsim.application.Stream) -> None:
+            def opened(self, stream: netsim.stack.application.Stream) -> None:
                 super().opened(stream)
                 stream.close()
 

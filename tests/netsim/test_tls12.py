@@ -9,12 +9,13 @@ from station import SslClient, Station, lease
 from test_tls import ECHO, WORLD
 
 import netsim
-from netsim import misbehaviours, tls12
-from netsim.application import Application, Stream
-from netsim.certificates import Authority
-from netsim.rto import SECOND
-from netsim.tls import in_memory
-from netsim.tls12 import MISBEHAVIOURS, CbcKeys, Keys
+from netsim.scenario import misbehaviours
+from netsim.stack.application import Application, Stream
+from netsim.stack.rto import SECOND
+from netsim.tls import tls12
+from netsim.tls.certificates import Authority
+from netsim.tls.openssl import in_memory
+from netsim.tls.tls12 import MISBEHAVIOURS, CbcKeys, Keys
 
 #: with these a session goes on: RFC 5246, and what OpenSSL lets pass
 HARMLESS = [

@@ -9,14 +9,14 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 from scapy.utils import checksum as scapy_checksum
 
-from netsim import wire
 from netsim.errors import WireError
-from netsim.ethernet import Interface
-from netsim.host import Host
-from netsim.ip import Reassembler, fragments
-from netsim.rto import MS, SECOND
-from netsim.switch import Cable, Switch
-from netsim.wire import Datagram, Flag, Packet, Segment
+from netsim.link.ethernet import Interface
+from netsim.link.switch import Cable, Switch
+from netsim.stack import wire
+from netsim.stack.host import Host
+from netsim.stack.ip import Reassembler, fragments
+from netsim.stack.rto import MS, SECOND
+from netsim.stack.wire import Datagram, Flag, Packet, Segment
 
 A, B = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 HEAD = IP(src=str(A), dst=str(B))

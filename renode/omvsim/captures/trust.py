@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from netsim import paths, tls_records
-from netsim.certificates import DAMAGE
+from netsim import paths
+from netsim.tls import records as tls_records
+from netsim.tls.certificates import DAMAGE
 from omvsim.errors import UserError
 from omvsim.evidence.case import BAD, Case, chain_of
 from omvsim.evidence.chain import wrong_with

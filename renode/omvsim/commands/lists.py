@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from netsim import json_schema
+from netsim.scenario import json_schema
 from omvsim import image
 from omvsim.errors import UserError
 
@@ -70,7 +70,7 @@ def scenarios() -> Named:
 
 
 def misbehaviours() -> Named:
-    from netsim import dtls12, tls12  # noqa: PLC0415
+    from netsim.tls import dtls12, tls12  # noqa: PLC0415
 
     found: dict[str, list[str]] = {}
     for kind, module in (("tls", tls12), ("dtls", dtls12)):

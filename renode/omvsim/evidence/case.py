@@ -22,8 +22,8 @@ from scapy.utils import RawPcapNgReader
 
 from netsim import Event
 from netsim import scenario as scenarios
-from netsim.certificates import DAMAGE
 from netsim.dissect import dissect
+from netsim.tls.certificates import DAMAGE
 from omvsim import services, talks
 from omvsim.engine import Fault
 from omvsim.talks import Talk

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from cryptography import x509
 
-from netsim import tls_records
+from netsim.tls import records as tls_records
 from omvsim import talks
 from omvsim.engine import Fault
 from omvsim.evidence.case import BAD, Case, chain_of, counted, is_pem, listed, spoken

@@ -11,7 +11,7 @@ from scapy.layers.dns import DNS
 from scapy.layers.inet import UDP
 from scapy.layers.ntp import NTP
 
-from netsim import tls_records
+from netsim.tls import records as tls_records
 from omvsim import talks
 from omvsim.evidence.case import BAD, Case
 from omvsim.talks import Message, Talk

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from netsim import camera_files, paths
-from netsim.certificates import Authority
 from netsim.scenario import Scenario
+from netsim.tls.certificates import Authority
 from omvsim.evidence.case import is_pem, listed, names_of
 from omvsim.evidence.cause import NO_NETWORKS, NOT_HERE
 from omvsim.evidence.chain import is_for

@@ -7,10 +7,10 @@ from typing import Any
 from scapy.layers.dhcp import BOOTP, DHCP
 
 from netsim.dissect import dissect, find
-from netsim.host import BROADCAST, Host
-from netsim.rto import SECOND
 from netsim.scenario import Dhcp
-from netsim.wire import Datagram, Packet
+from netsim.stack.host import BROADCAST, Host
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Datagram, Packet
 
 SERVER_PORT, CLIENT_PORT = 67, 68
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from scapy.layers.inet import ICMP
 
-from netsim import wire
-from netsim.application import Address, Application, Stream
 from netsim.errors import WireError
-from netsim.ip import Reassembler, fragments
-from netsim.port import earliest
-from netsim.tcp import MSS, Connection, State, reset_for
-from netsim.wire import Datagram, Flag, Packet, Segment
+from netsim.stack import wire
+from netsim.stack.application import Address, Application, Stream
+from netsim.stack.deadlines import earliest
+from netsim.stack.ip import Reassembler, fragments
+from netsim.stack.tcp import MSS, Connection, State, reset_for
+from netsim.stack.wire import Datagram, Flag, Packet, Segment
 
 BROADCAST = IPv4Address("255.255.255.255")
 _FIRST_EPHEMERAL = 49152  # RFC 6335 section 6

@@ -1,6 +1,6 @@
 """What peers can be told to do wrong: names for the scenario key `misbehave`, by kind."""
 
-#: for kind = "dtls"; done by netsim.dtls12
+#: for kind = "dtls"; done by netsim.tls.dtls12
 DTLS = {
     "no": "nothing: our own endpoint as it should be",
     "wrong_cookie": "a client returns a cookie with a bit turned",
@@ -26,7 +26,7 @@ DTLS = {
     "huge_length": "a fragment claims that its message has 16 MiB",
     "garbage": "noise comes before each datagram",
 }
-#: for kind = "tls", done by netsim.tls12; N is the number of a message, see there
+#: for kind = "tls", done by netsim.tls.tls12; N is the number of a message, see there
 TLS = {
     "no": "nothing: our own endpoint as it should be",
     "fatal_alert": "fatal_alert:N:ALERT: a fatal alert in place of message N, and the end",

@@ -8,10 +8,10 @@ offered. The caller hands in segments that match the connection (`receive`), dat
 
 from enum import Enum, auto
 
-from netsim.reno import Reno
-from netsim.rto import SECOND, Rto
-from netsim.sequence import Reassembly, before, distance, plus
-from netsim.wire import Flag, Segment
+from netsim.stack.reno import Reno
+from netsim.stack.rto import SECOND, Rto
+from netsim.stack.sequence import Reassembly, before, distance, plus
+from netsim.stack.wire import Flag, Segment
 
 
 class State(Enum):

@@ -18,8 +18,3 @@ class Port(Protocol):
 
     def next_deadline(self) -> int | None:
         """Earliest time at which `advance` has something to do, or None."""
-
-
-def earliest(*deadlines: int | None) -> int | None:
-    """The smallest of some deadlines, of which any may be None."""
-    return min((d for d in deadlines if d is not None), default=None)

@@ -20,13 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from scapy.layers.tls.crypto.prf import PRF
 from scapy.packet import Raw
 
-from netsim.application import Address, Application
-from netsim.certificates import Certificate
 from netsim.dissect import dissect
-from netsim.host import Host
-from netsim.keys import derive_key
-from netsim.peers import Peer
-from netsim.rto import SECOND
 from netsim.scapy_dtls import (
     ALERT,
     APPLICATION_DATA,
@@ -48,7 +42,13 @@ from netsim.scapy_dtls import (
     DTLSHelloVerifyRequest,
     records,
 )
-from netsim.wire import Datagram, Packet
+from netsim.services.peers import Peer
+from netsim.stack.application import Address, Application
+from netsim.stack.host import Host
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Datagram, Packet
+from netsim.tls.certificates import Certificate
+from netsim.tls.keys import derive_key
 
 Role = Literal["client", "server"]
 SUITE, SUITE_NAME = 0xC02B, "ECDHE-ECDSA-AES128-GCM-SHA256"

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from netsim.toml_lines import Path
+from netsim.scenario.toml_lines import Path
 
 
 class Problem(Exception):

@@ -14,8 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from netsim import paths
 from netsim.errors import UserError
-from netsim.keys import PrivateKey, derive_bytes, derive_key
 from netsim.scenario import CertificateOptions, File, Scenario
+from netsim.tls.keys import PrivateKey, derive_bytes, derive_key
 
 #: what cryptography raises where bytes are none, or none of these days
 DAMAGE = (

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from netsim.rto import SECOND
-from netsim.wire import Packet
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Packet
 
 MTU = 1500
 _TIMEOUT = 30 * SECOND

@@ -14,9 +14,9 @@ from ipaddress import IPv4Address
 from itertools import count
 from typing import TYPE_CHECKING
 
-from netsim.arp import REPLY, ArpMessage
-from netsim.port import earliest
-from netsim.rto import MS, SECOND
+from netsim.stack.arp import REPLY, ArpMessage
+from netsim.stack.deadlines import earliest
+from netsim.stack.rto import MS, SECOND
 
 if TYPE_CHECKING:
     from netsim.scenario import Fault, Rule

@@ -14,14 +14,14 @@ from datetime import datetime
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
-from netsim.application import Address, Application
-from netsim.certificates import Authority, Certificate
 from netsim.errors import UserError
-from netsim.host import Host
-from netsim.peers import Peer
-from netsim.rto import SECOND
 from netsim.scenario import Client, Server
-from netsim.wire import Datagram, Packet
+from netsim.services.peers import Peer
+from netsim.stack.application import Address, Application
+from netsim.stack.host import Host
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Datagram, Packet
+from netsim.tls.certificates import Authority, Certificate
 
 _MTU = 1400
 _HEADER = 13  # of a record: type, version, epoch, sequence number, length

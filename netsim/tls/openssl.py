@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO
 
-from netsim.application import Address, Application, Stream
-from netsim.certificates import Authority
 from netsim.errors import UserError
-from netsim.openssl_random import Randomness
-from netsim.peers import Peer
 from netsim.scenario import Client, Server
-from netsim.tls_records import cipher_suites, cut_records, server_name
+from netsim.services.peers import Peer
+from netsim.stack.application import Address, Application, Stream
+from netsim.tls.certificates import Authority
+from netsim.tls.openssl_random import Randomness
+from netsim.tls.records import cipher_suites, cut_records, server_name
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 # OpenSSL's own default, spelled out: Python builds differ in theirs.

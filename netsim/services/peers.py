@@ -9,9 +9,9 @@ from typing import Literal, TypeVar
 
 import h11
 
-from netsim.application import Address, Application, Stream
-from netsim.rto import MS
 from netsim.scenario import End, Page
+from netsim.stack.application import Address, Application, Stream
+from netsim.stack.rto import MS
 
 _LAST_WORDS = 20 * MS  # for a greeting to arrive before a reset
 _KEPT = 1 << 20  # bytes of received data that a record keeps

@@ -7,13 +7,13 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from itertools import count
 
-from netsim.arp import ETHERTYPE as _ARP
-from netsim.arp import REPLY, REQUEST, ArpMessage
 from netsim.errors import WireError
-from netsim.host import BROADCAST, Host, Outgoing
-from netsim.port import earliest
-from netsim.rto import SECOND
-from netsim.wire import Packet
+from netsim.stack.arp import ETHERTYPE as _ARP
+from netsim.stack.arp import REPLY, REQUEST, ArpMessage
+from netsim.stack.deadlines import earliest
+from netsim.stack.host import BROADCAST, Host, Outgoing
+from netsim.stack.rto import SECOND
+from netsim.stack.wire import Packet
 
 BROADCAST_MAC = b"\xff" * 6
 _IPV4 = 0x0800

@@ -26,15 +26,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from netsim.application import Address, Application, Stream
-from netsim.certificate_request import Request, proves
-from netsim.certificates import Certificate
-from netsim.dtls12 import SUITE, SUITE_NAME, certificate_body, point_of, prf, signature
-from netsim.host import TcpStream
-from netsim.keys import derive_key
-from netsim.peers import Peer
-from netsim.rto import MS, SECOND
-from netsim.tls_records import cipher_suites, server_name
+from netsim.services.peers import Peer
+from netsim.stack.application import Address, Application, Stream
+from netsim.stack.host import TcpStream
+from netsim.stack.rto import MS, SECOND
+from netsim.tls.certificate_request import Request, proves
+from netsim.tls.certificates import Certificate
+from netsim.tls.dtls12 import SUITE, SUITE_NAME, certificate_body, point_of, prf, signature
+from netsim.tls.keys import derive_key
+from netsim.tls.records import cipher_suites, server_name
 
 Role = Literal["client", "server"]
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from xml.sax.saxutils import quoteattr
 
-from netsim.application import Application, Stream
+from netsim.stack.application import Application, Stream
 
 _MOST = 1 << 16  # bytes without an end of line
 Reply = tuple[str, bool]  # what to answer, and whether TLS begins then

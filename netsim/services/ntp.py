@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from scapy.layers.ntp import NTPHeader
 
 from netsim.dissect import dissect
-from netsim.host import Host
-from netsim.wire import Datagram, Packet
+from netsim.stack.host import Host
+from netsim.stack.wire import Datagram, Packet
 
 PORT = 123
 _EPOCH = datetime(1900, 1, 1, tzinfo=UTC)

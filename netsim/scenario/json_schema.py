@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from netsim.scenario import Scenario
-from netsim.schema import Count, Port, Records
+from netsim.scenario.schema import Count, Port, Records
 
 _ADDRESS = {"type": "string", "format": "ipv4"}
 _SCALARS: dict[Any, dict[str, Any]] = {

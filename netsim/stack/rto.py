@@ -1,6 +1,6 @@
 """TCP's retransmission time-out: RFC 6298. Times in nanoseconds."""
 
-from netsim.sequence import before
+from netsim.stack.sequence import before
 
 MS = 1_000_000
 SECOND = 1000 * MS

@@ -6,8 +6,8 @@ from ipaddress import IPv4Address
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
 from netsim.dissect import dissect
-from netsim.host import Host
-from netsim.wire import Datagram, Packet
+from netsim.stack.host import Host
+from netsim.stack.wire import Datagram, Packet
 
 PORT = 53
 _TTL_S = 300

@@ -1,0 +1,1 @@
+"""The cables and what is on them: cards, switch, ports, capture, faults, rules."""

@@ -1,0 +1,1 @@
+"""What hosts serve: DHCP, DNS, NTP, HTTP, and what peers say."""

@@ -1,0 +1,1 @@
+"""IPv4 from ARP to TCP, without the cable."""

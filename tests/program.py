@@ -7,16 +7,19 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from omvsim.__main__ import main
 from omvsim.cli import OTHERS
 
 ROOT = Path(__file__).resolve().parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., "subprocess.Popen[str]"]
 HANGS = 600  # seconds
 READY = multiprocessing.get_context("forkserver")
 READY.set_forkserver_preload(
-    [f"omvsim.{name}" for name in ("cli", "worker", "engine.embedded", *OTHERS.values())]
+    [f"omvsim.{name}" for name in ("cli", "suites.worker", "engine.embedded", *OTHERS.values())]
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OMVSIM = ROOT / "renode/omvsim"
-PERIPHERALS = sorted((OMVSIM / "peripherals").glob("*.py"))
+PERIPHERALS = sorted((OMVSIM / "peripherals").rglob("*.py"))
 COMMANDS = [path for path in sorted((ROOT / "ci").iterdir()) if path.stat().st_mode & 0o111]
 COMMANDS = [*filter(Path.is_file, COMMANDS), ROOT / "firmware/build"]
 #: beginnings of built files: ELF, ar, DFU, UF2, and a C extension's or image's suffixes
@@ -40,6 +40,12 @@ def tracked() -> list[Path]:
     if done.returncode:
         pytest.skip("not a git checkout")
     return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_no_test_imports_from_a_conftest() -> None:
+    """There are several, and a run of several folders knows one of them by that name."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not [name for name in imports(path) if within(name, "conftest")], path
 
 
 def test_one_file_knows_unicorn() -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from omvsim.errors import UserError
-    from omvsim.rawrepl import ProtocolError
     from omvsim.testbed import (
         FirmwareFault,
         ScriptError,
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
         Testbed,
         TimeLimit,
     )
+    from omvsim.testbed.rawrepl import ProtocolError
 
 __all__ = [
     "FirmwareFault",
@@ -25,7 +25,7 @@ __all__ = [
     "TimeLimit",
     "UserError",
 ]
-_ELSEWHERE = {"ProtocolError": "rawrepl", "UserError": "errors"}
+_ELSEWHERE = {"ProtocolError": "testbed.rawrepl", "UserError": "errors"}
 
 
 def __getattr__(name: str) -> Any:

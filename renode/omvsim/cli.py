@@ -16,13 +16,11 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from netsim import Event, paths
-from omvsim import bridge, image, interrupts, paced, terminal
+from omvsim import image, interrupts, terminal
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import OUTCOMES, foreseen
 from omvsim.options import Parser, duration, is_name, output_options, size
-from omvsim.progress import Progress
-from omvsim.rawrepl import ProtocolError, State
 from omvsim.testbed import (
     BOARD,
     SECOND,
@@ -33,15 +31,20 @@ from omvsim.testbed import (
     Testbed,
     TimeLimit,
     both,
+    bridge,
     outcome_of,
+    paced,
     read_script,
     testbed_version,
 )
+from omvsim.testbed.progress import Progress
+from omvsim.testbed.rawrepl import ProtocolError, State
 
 #: commands that are slow to import, and their modules
-OTHERS = {name: name for name in ("check", "docs", "certs", "shell", "replay", "bisect")}
-OTHERS |= {"import": "importer", "renode": "renode_run"}
-OTHERS |= {name: f"commands.{name}" for name in ("demo", "doctor", "firmware", "init")}
+OTHERS = {"check": "suites.check", "docs": "pages.docs", "shell": "testbed.shell"}
+OTHERS |= {"replay": "repeat.replay", "bisect": "repeat.bisect", "import": "captures.importer"}
+COMMANDS = ("certs", "renode", "demo", "doctor", "firmware", "init")
+OTHERS |= {name: f"commands.{name}" for name in COMMANDS}
 LISTS = ("scenarios", "misbehaviours", "keywords")
 OTHERS |= dict.fromkeys(LISTS, "commands.lists")
 NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware", "init", *LISTS}

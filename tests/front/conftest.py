@@ -13,11 +13,9 @@ from pathlib import Path
 import planted
 import program
 import pytest
+from program import ROOT, Run, Start
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "build/firmware/openmv_h7.elf"
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture

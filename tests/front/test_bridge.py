@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Run, Start
+from program import ROOT, Run, Start
 
 from netsim.scenario import loads
 from netsim.tls.certificates import Authority

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from program import Run
 
 KINDS = {"P-256": "256 bit", "P-384": "384 bit", "RSA-2048": "2048 bit", "RSA-4096": "4096 bit"}
 

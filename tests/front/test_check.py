@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run, Start
-from omvsim import check
+from omvsim.suites import check
+from program import Run, Start
 
 FAST = ("--suite", "constants.exist", "--jobs", "1")
 
@@ -140,7 +140,9 @@ def test_a_worker_that_dies_is_a_failed_test(start: Start, tmp_path: Path, image
         children = " ".join(file.read_text() for file in threads.glob("*/children"))
         for child in children.split():
             command = Path(f"/proc/{child}/cmdline").read_text()
-            if "omvsim.worker" in command and any((tmp_path / "evidence").glob("*/net.pcapng")):
+            if "omvsim.suites.worker" in command and any(
+                (tmp_path / "evidence").glob("*/net.pcapng")
+            ):
                 victim = child
     subprocess.run(["kill", "-KILL", victim], check=True)
     output, _ = process.communicate(timeout=60)

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from omvsim import report
-from omvsim.comparison import Row
-from omvsim.conformance import Conformance, Difference, Outcome, Statement, Versions, kinds
 from omvsim.engine import Fault, Unmodelled
-from omvsim.evidence import Result
+from omvsim.evidence import Result, report
 from omvsim.evidence.chain import Card
+from omvsim.suites.comparison import Row
+from omvsim.suites.conformance import Conformance, Difference, Outcome, Statement, Versions, kinds
 
 from netsim import Event
 

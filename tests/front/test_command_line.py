@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from omvsim.cli import OTHERS
 from omvsim.image import display
+from program import Run
 
 COMMANDS = ["run", "repl", *OTHERS]
 

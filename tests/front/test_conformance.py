@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from omvsim import conformance
-from omvsim.check import SUITES
-from omvsim.conformance import KNOWN, Conformance, Known, Outcome, Statement, Versions
 from omvsim.errors import UserError
+from omvsim.suites import conformance
+from omvsim.suites.check import SUITES
+from omvsim.suites.conformance import KNOWN, Conformance, Known, Outcome, Statement, Versions
 
 from robot import api
 

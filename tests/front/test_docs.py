@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omvsim import docs, examples, surroundings
 from omvsim.errors import UserError
-from omvsim.programs import Uses, unbound
+from omvsim.pages import docs, examples, surroundings
+from omvsim.pages.programs import Uses, unbound
 
 PAGES = Path(__file__).parent / "pages"
 SOURCES = Path.home() / ".cache/openmv-testbed/sources"

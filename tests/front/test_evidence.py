@@ -5,10 +5,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from omvsim import report
 from omvsim.engine import Fault, Unmodelled
 from omvsim.errors import UserError
-from omvsim.evidence import Evidence, Result
+from omvsim.evidence import Evidence, Result, report
 
 from netsim import Event
 

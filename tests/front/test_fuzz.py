@@ -1,6 +1,6 @@
 """Nothing that arrives may break the camera or the testbed (ci/fuzz sends more of it)."""
 
-from omvsim.soak import soak
+from omvsim.suites.soak import soak
 from omvsim.testbed import Testbed
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from omvsim import github
-from omvsim.conformance import Difference
+from omvsim.suites import github
+from omvsim.suites.conformance import Difference
 from test_conformance import conformance_of, outcome
 
 

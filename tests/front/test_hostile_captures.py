@@ -4,7 +4,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from conftest import ROOT
+from program import ROOT
 
 #: the tests whose peers send what tshark calls malformed, or cannot join
 INJECTED = {

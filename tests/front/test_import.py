@@ -14,11 +14,11 @@ from random import Random
 from socket import create_connection, create_server
 
 import pytest
-from omvsim import importer
-from omvsim.chains import Chains
+from omvsim.captures import importer
+from omvsim.captures.chains import Chains
+from omvsim.captures.importer import import_capture
 from omvsim.cli import Interrupt
 from omvsim.errors import UserError
-from omvsim.importer import import_capture
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet

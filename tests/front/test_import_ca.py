@@ -10,7 +10,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
-from omvsim import talks
+from omvsim.conversations import talks
 from omvsim.testbed import SECOND, ScriptError, Testbed
 from scapy.layers.dot11 import Dot11, RadioTap
 from scapy.layers.inet import IP, TCP

@@ -1,7 +1,7 @@
 """ci/lossy with a few handshakes: what the bad network does must end, and leave no memory lost."""
 
 import pytest
-from omvsim.lossy import KINDS, WORLD, measure
+from omvsim.suites.lossy import KINDS, WORLD, measure
 from omvsim.testbed import Testbed
 
 

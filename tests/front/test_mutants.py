@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import planted
 import pytest
-from omvsim import conformance, robotlib, worker
-from omvsim.check import SUITES
 from omvsim.image import ROOT
+from omvsim.suites import conformance, robotlib, worker
+from omvsim.suites.check import SUITES
 from omvsim.testbed import Testbed
 
 import netsim.services.ntp

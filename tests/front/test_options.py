@@ -4,8 +4,9 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 import pytest
-from omvsim import bridge, cli
+from omvsim import cli
 from omvsim.options import duration, is_name, size, whole
+from omvsim.testbed import bridge
 
 LONG = "9" * 400
 

@@ -1,7 +1,7 @@
 """The raw REPL's protocol, by bytes only."""
 
 import pytest
-from omvsim.rawrepl import CTRL_D, ENTER_PASTE, ENTER_RAW, Execution, ProtocolError, State
+from omvsim.testbed.rawrepl import CTRL_D, ENTER_PASTE, ENTER_RAW, Execution, ProtocolError, State
 
 BANNER = b"\r\n>>> \r\nraw REPL; CTRL-B to exit\r\n>"
 

@@ -15,10 +15,15 @@ import edits
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omvsim import certs, conformance, examples, importer, repl, replay, shrink, surroundings
+from omvsim import board as repl
 from omvsim import image as images
+from omvsim.captures import importer
+from omvsim.commands import certs
 from omvsim.engine import choice as engines
 from omvsim.evidence.places import place_at
+from omvsim.pages import examples, surroundings
+from omvsim.repeat import replay, shrink
+from omvsim.suites import conformance
 from omvsim.testbed import BOARD, Testbed, read_script
 
 import netsim

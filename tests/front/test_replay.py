@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from omvsim import shrink
 from omvsim.evidence import ARGUMENTS
+from omvsim.repeat import shrink
 from omvsim.testbed import SECOND, ScriptError, Testbed, TimeLimit
 
 from netsim import scenario as scenarios

@@ -5,7 +5,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from conftest import ROOT
+from program import ROOT
 
 
 def test_a_failing_suite_fails(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
-from omvsim import comparison, conformance, selection
 from omvsim import image as images
-from omvsim.check import SUITES
-from omvsim.conformance import Difference
 from omvsim.errors import UserError
+from omvsim.suites import comparison, conformance, selection
+from omvsim.suites.check import SUITES
+from omvsim.suites.conformance import Difference
+from program import Run
 from test_conformance import conformance_of, outcome
 
 from robot import api

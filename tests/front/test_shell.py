@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Run
+from program import ROOT, Run
 
 
 def probe(omvsim: Run, tmp_path: Path, text: str) -> "subprocess.CompletedProcess[str]":

@@ -4,10 +4,10 @@ import ssl
 from pathlib import Path
 
 import pytest
-from omvsim import talks
 from omvsim.captures import secrets
+from omvsim.conversations import talks
+from omvsim.conversations.talks import Talk
 from omvsim.errors import UserError
-from omvsim.talks import Talk
 from scapy.utils import PcapReader
 from station import SslClient, Station, lease
 

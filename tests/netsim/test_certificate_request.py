@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from omvsim import talks
+from omvsim.conversations import talks
 from scapy.layers.tls.handshake import TLSCertificateRequest
 from scapy.utils import PcapReader
 from station import SslClient, Station, lease

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from fake import RAM, Bus, FakeMachine
+from omvsim.board import load
 from omvsim.peripherals.base import Peripheral
-from omvsim.peripherals.eth import Eth
+from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.usart import Usart
-from omvsim.repl import load
 
 BOARD = Path(__file__).parents[2] / "renode" / "openmv_h7.repl"
 BLOCKS = sorted(

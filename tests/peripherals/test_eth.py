@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 from fake import RAM, Bus, FakeMachine
-from omvsim.peripherals.eth import Eth
+from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.phy import Phy
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from netsim.scenario import Scenario
+from omvsim.conversations.talks import Talk
 from omvsim.evidence.case import BAD, spoken
-from omvsim.talks import Talk
 
 MOST = 20  # conversations
 MOST_SAID = 4096  # bytes that stand in the script as they were

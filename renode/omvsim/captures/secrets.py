@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from scapy.layers.tls.crypto.prf import PRF
 
 from netsim import paths
-from omvsim import talks
+from omvsim.conversations import talks
+from omvsim.conversations.talks import OTHER, Message, Record, Talk
 from omvsim.errors import UserError
-from omvsim.talks import OTHER, Message, Record, Talk
 
 Secrets = dict[tuple[str, bytes], bytes]  # by label and the client's random
 _SECTION, _SECRETS, _TLS_KEY_LOG = 0x0A0D0D0A, 0x0A, 0x544C534B  # draft-ietf-opsawg-pcapng

@@ -10,10 +10,10 @@ from cryptography import x509
 from netsim import paths
 from netsim.tls import records as tls_records
 from netsim.tls.certificates import DAMAGE
+from omvsim.conversations.talks import OTHER, Talk
 from omvsim.errors import UserError
 from omvsim.evidence.case import BAD, Case, chain_of
 from omvsim.evidence.chain import wrong_with
-from omvsim.talks import OTHER, Talk
 
 
 def authorities(file: Path) -> list[x509.Certificate]:

@@ -81,7 +81,7 @@ def misbehaviours() -> Named:
 
 
 def keywords() -> Named:
-    from omvsim.robotlib import robotlib  # noqa: PLC0415
+    from omvsim.suites.robotlib import robotlib  # noqa: PLC0415
 
     for name, made in inspect.getmembers(robotlib, inspect.isfunction):
         if hasattr(made, "robot_name"):

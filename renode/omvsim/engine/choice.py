@@ -6,10 +6,10 @@ import os
 from datetime import datetime
 from importlib.metadata import version
 
+from omvsim.board import Board
 from omvsim.engine import Engine
 from omvsim.errors import UserError
 from omvsim.image import Image
-from omvsim.repl import Board
 
 VARIABLE = "OMVSIM_ENGINE"
 NAMES = ("embedded", "renode")

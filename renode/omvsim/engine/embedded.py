@@ -12,19 +12,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from omvsim.board import Board
 from omvsim.engine import EXCEPTIONS, Engine, Fault, Stop, Unmodelled
 from omvsim.engine.unicorn import Core, doze
 from omvsim.errors import UserError
 from omvsim.image import BOOT_ADDRESS, Image
 from omvsim.peripherals.base import COLD_RTC, BusError, Component, Memory
 from omvsim.peripherals.cortex import CortexM
-from omvsim.peripherals.eth import Eth
+from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.flash import Flash
 from omvsim.peripherals.phy import Phy
 from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rtc import Rtc
 from omvsim.peripherals.usart import Usart
-from omvsim.repl import Board
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1

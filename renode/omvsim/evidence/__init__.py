@@ -15,10 +15,9 @@ import msgspec
 import netsim
 from netsim import paths
 from netsim.camera_port import CameraPort
-from omvsim import report
 from omvsim.engine import Engine, Fault, Unmodelled
 from omvsim.errors import UserError
-from omvsim.evidence import chain
+from omvsim.evidence import chain, report
 from omvsim.evidence.case import BAD, Case
 from omvsim.evidence.decoded import decoded
 from omvsim.outputs import is_private

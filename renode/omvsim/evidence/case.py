@@ -24,9 +24,9 @@ from netsim import Event
 from netsim import scenario as scenarios
 from netsim.dissect import dissect
 from netsim.tls.certificates import DAMAGE
-from omvsim import services, talks
+from omvsim.conversations import services, talks
+from omvsim.conversations.talks import Talk
 from omvsim.engine import Fault
-from omvsim.talks import Talk
 
 FRAME = re.compile(r'File "([^"]*)", line (\d+)')
 MOST = 5_000  # frames

@@ -14,12 +14,12 @@ from contextlib import suppress
 from cryptography import x509
 
 from netsim.tls import records as tls_records
-from omvsim import talks
+from omvsim.conversations import talks
+from omvsim.conversations.talks import Talk
 from omvsim.engine import Fault
 from omvsim.evidence.case import BAD, Case, chain_of, counted, is_pem, listed, spoken
 from omvsim.evidence.chain import VERIFIED
 from omvsim.evidence.places import place_at
-from omvsim.talks import Talk
 
 BUSY = 0.1  # instructions a nanosecond: it hardly sleeps
 NOT_HERE = {"sensor": "camera sensor", "pyb": "pyb module", "omv": "omv module", "ml": "ml module"}

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from cryptography import x509
 
+from omvsim.conversations.talks import Talk
 from omvsim.evidence.case import Case, chain_of, listed, names_of, shown, signed_by
-from omvsim.talks import Talk
 
 COLD = 2020  # a clock below that year was never set
 

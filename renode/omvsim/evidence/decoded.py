@@ -12,9 +12,9 @@ from scapy.layers.inet import UDP
 from scapy.layers.ntp import NTP
 
 from netsim.tls import records as tls_records
-from omvsim import talks
+from omvsim.conversations import talks
+from omvsim.conversations.talks import Message, Talk
 from omvsim.evidence.case import BAD, Case
-from omvsim.talks import Message, Talk
 
 MOST, LONGEST = 200, 4000  # frames, characters of one
 

@@ -7,7 +7,7 @@ from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Nvic
 from omvsim.peripherals.crc import Crc
 from omvsim.peripherals.dbgmcu import Dbgmcu
-from omvsim.peripherals.eth import Eth
+from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
 from omvsim.peripherals.gpio import Gpio

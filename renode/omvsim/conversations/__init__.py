@@ -1,0 +1,1 @@
+"""What frames tell of conversations and services: read from captures and evidence."""

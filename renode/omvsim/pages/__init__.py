@@ -1,0 +1,1 @@
+"""Documentation pages: their examples and what those need around them."""

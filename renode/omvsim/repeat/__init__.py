@@ -1,0 +1,1 @@
+"""Runs made again: verdict, replay, shrink, bisect."""

@@ -1,0 +1,87 @@
+"""Which tests of the suites `omvsim check` runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from robot.api import TestSuite
+from robot.running import TestCase
+
+from omvsim.errors import UserError
+from omvsim.suites import conformance
+
+HOSTILE = "hostile"  # a folder of suites that run when they are asked for
+
+
+def shard(text: str) -> tuple[int, int]:
+    """From I/N, 1/4 to 4/4."""
+    found = re.fullmatch("([0-9]{1,4})/([0-9]{1,4})", text)
+    one, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= one <= of:
+        raise argparse.ArgumentTypeError(f"{text!r}: write I/N, such as 1/4")
+    return one, of
+
+
+def chosen(root: TestSuite, options: argparse.Namespace) -> tuple[list[TestCase], str]:
+    """The tests that the options ask for, and in words which part of all they are; raises
+    UserError where none is left."""
+    tests, part = _of_suites(root, options.suite), []
+    if options.k:
+        tests = [test for test in tests if options.k.lower() in test.name.lower()]
+        part.append(f"-k {options.k!r}")
+        if not tests:
+            raise UserError(f"-k {options.k}: no test's name has that")
+    if options.last_failed:
+        before = options.last_failed if options.last_failed != Path() else _newest()
+        names = conformance.read_differing(before)
+        tests = [test for test in tests if test.name in names]
+        part.append(f"what differed in {before}")
+        if not tests:
+            raise UserError(f"{before}: no test of these differed there: leave --last-failed")
+    if options.shard:
+        one, of = options.shard
+        tests = tests[one - 1 :: of]
+        part.append(f"shard {one}/{of}")
+        if not tests:
+            raise UserError(f"--shard {one}/{of}: there are fewer tests")
+    return tests, ", ".join(part)
+
+
+def _newest() -> Path:
+    found = sorted(Path("runs").glob("*-check/conformance.json"))
+    if not found:
+        raise UserError("runs: no run of omvsim check is here: name its conformance.json")
+    return found[-1]
+
+
+def _of_suites(root: TestSuite, patterns: Sequence[str]) -> list[TestCase]:
+    tests = list(root.all_tests)
+    for pattern in patterns:
+        if not any(_matches(test, pattern) for test in tests):
+            suites = sorted({suite(test) for test in tests})
+            raise UserError(
+                f"--suite {pattern} matches nothing: use a suite ({', '.join(suites)}), "
+                "a statement such as intro.der, or part of a test's name with *"
+            )
+    if not patterns:
+        return [test for test in tests if folder(test) != HOSTILE]
+    return [test for test in tests if any(_matches(test, pattern) for pattern in patterns)]
+
+
+def folder(test: TestCase) -> str:
+    """The folder of a test's suite: ssl, field, hostile."""
+    return Path(str(test.source)).parent.name
+
+
+def suite(test: TestCase) -> str:
+    """The name of a test's suite file."""
+    return Path(str(test.source)).stem
+
+
+def _matches(test: TestCase, pattern: str) -> bool:
+    names = (folder(test), suite(test), test.name, *test.tags)
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)

@@ -1,0 +1,46 @@
+"""What Renode lacks is C# in renode/models, loaded by the script, named as omvsim's class."""
+
+import re
+from pathlib import Path
+
+import pytest
+from omvsim.board import load
+from omvsim.board.check import properties_of
+from omvsim.peripherals import TYPES
+
+RENODE = Path(__file__).parents[2] / "renode"
+MODELS = sorted((RENODE / "models").glob("*.cs"))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_model_matches_its_class(path: Path) -> None:
+    text = path.read_text()
+    name = f"Miscellaneous.{path.stem}"
+    assert name in TYPES
+    assert "namespace Antmicro.Renode.Peripherals.Miscellaneous\n{" in text
+    assert f"include $ORIGIN/models/{path.name}\n" in (RENODE / "openmv_h7.resc").read_text()
+    used = {
+        p.name
+        for entry in load(RENODE / "openmv_h7.repl").entries.values()
+        if entry.type == name
+        for p in entry.properties.values()
+    }
+    constructor = re.search(rf"public {path.stem}\((.*?)\)", text)
+    assert constructor
+    assert used <= set(re.findall(r"(\w+)(?: =|,|$)", constructor[1]))
+    assert used <= set(properties_of(TYPES[name]))
+
+
+def test_every_other_type_is_renodes_own() -> None:
+    """The types of Renode 1.16.1 that the board uses; a new one needs a model or this list."""
+    used = {e.type for e in load(RENODE / "openmv_h7.repl").entries.values()}
+    own = {f"Miscellaneous.{path.stem}" for path in MODELS}
+    assert used - own == {
+        "Bus.SystemBus", "CPU.CortexM", "CRC.STM32_CRC", "GPIOPort.STM32_GPIOPort",
+        "IRQControllers.NVIC", "IRQControllers.STM32H7_EXTI", "MTD.STM32H7_FlashController",
+        "Memory.MappedMemory", "Miscellaneous.CombinedInput", "Miscellaneous.LED",
+        "Miscellaneous.STM32F4_RNG", "Miscellaneous.STM32_SYSCFG",
+        "Network.EthernetPhysicalLayer", "Network.SynopsysDWCEthernetQualityOfService",
+        "Timers.STM32F4_RTC", "Timers.STM32_IndependentWatchdog", "Timers.STM32_Timer",
+        "UART.STM32F7_USART",
+    }  # fmt: skip

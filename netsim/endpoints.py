@@ -14,7 +14,7 @@ from netsim.stack.application import Address, Application
 from netsim.stack.host import Host
 from netsim.stack.rto import MS, SECOND
 from netsim.stack.tcp import MSS
-from netsim.tls import dtls12, tls12
+from netsim.tls import dtls12, dtls12_misdeeds, dtls12_services, tls12
 from netsim.tls.certificate_request import Request
 from netsim.tls.certificates import Authority
 from netsim.tls.dtls import Dtls, DtlsClient, DtlsServer
@@ -84,7 +84,7 @@ class Endpoints:
             seed=self._scenario.seed,
             name=peer.name,
             certificate=self.authority[peer.certificate] if peer.certificate else None,
-            misbehaviour=dtls12.MISBEHAVIOURS[peer.misbehave](),
+            misbehaviour=dtls12_misdeeds.MISBEHAVIOURS[peer.misbehave](),
             secrets=self._secrets,
         )
 
@@ -118,7 +118,7 @@ class Endpoints:
             offset = timedelta(seconds=server.offset_s)
             host.udp(port, NtpServer(self._scenario.time + offset))
         elif server.kind == "dtls" and server.misbehave:
-            host.udp(port, dtls12.Server(self.setting(server), accept))
+            host.udp(port, dtls12_services.Server(self.setting(server), accept))
         elif server.kind == "dtls":
             delay = server.handshake_delay_ms * MS
             host.udp(port, DtlsServer(self.dtls.context(server), accept, server.ignore, delay))
@@ -239,14 +239,14 @@ class Visits:
 
         def connect(address: IPv4Address, application: Application, record: Peer) -> None:
             peer = address, record.port
-            visit: DtlsClient | dtls12.Client
+            visit: DtlsClient | dtls12_services.Client
             if context:
                 name = client.server_name
                 visit = DtlsClient(
                     host, context, peer, application, record, server_name=name, delay=delay
                 )
             elif setting:
-                visit = dtls12.Client(setting, host, peer, application, record)
+                visit = dtls12_services.Client(setting, host, peer, application, record)
 
             def check_answer() -> None:
                 if record.opened_ns is None:

@@ -9,15 +9,12 @@ import hashlib
 import hmac
 import random
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from scapy.layers.tls.crypto.prf import PRF
 from scapy.packet import Raw
 
 from netsim.dissect import dissect
@@ -46,270 +43,28 @@ from netsim.services.peers import Peer
 from netsim.stack.application import Address, Application
 from netsim.stack.host import Host
 from netsim.stack.rto import SECOND
-from netsim.stack.wire import Datagram, Packet
 from netsim.tls.certificates import Certificate
+from netsim.tls.dtls12_misdeeds import Message, Misbehaviour, Record
 from netsim.tls.keys import derive_key
+from netsim.tls.primitives import (
+    P256,
+    SUITE,
+    SUITE_NAME,
+    Role,
+    certificate_body,
+    point_of,
+    prf,
+    signature,
+)
 
-Role = Literal["client", "server"]
-SUITE, SUITE_NAME = 0xC02B, "ECDHE-ECDSA-AES128-GCM-SHA256"
 _VERSION = b"\xfe\xfd"
-_P256, _ECDSA_SHA256 = b"\x00\x17", b"\x04\x03"
 _EXTENSIONS = bytes.fromhex("000a00040002" + "0017" + "000b00020100" + "000d00040002" + "0403")
 _SECURE = bytes.fromhex("0005ff01000100")  # RFC 5746: no renegotiation goes on
 _FIRST_TIMEOUT, _LAST_TIMEOUT = SECOND, 60 * SECOND  # RFC 6347 section 4.2.4.1
-_MOST_SESSIONS = 256
 #: what handlers raise on a message that is damaged, or that comes before those it builds on
 DAMAGE = (LookupError, ValueError, struct.error)
 _LARGEST_MESSAGE = 1 << 16
 _CLOSE_NOTIFY, _FATAL = b"\x01\x00", 2
-prf: Any = PRF(hash_name="SHA256", tls_version=0x0303)  # type: ignore[no-untyped-call]
-
-
-@dataclass(frozen=True)
-class Message:
-    """What a flight consists of: handshake messages by number, and ChangeCipherSpec."""
-
-    kind: int  # of the record
-    body: bytes
-    msgtype: int = 0
-    number: int = 0
-    epoch: int = 0
-
-    @property
-    def whole(self) -> bytes:
-        """As it enters the hash of the handshake: RFC 6347 section 4.2.6."""
-        return bytes(DTLSHandshake(msgtype=self.msgtype, message_seq=self.number, data=self.body))
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record before it is numbered and protected."""
-
-    kind: int
-    payload: bytes
-    epoch: int
-
-
-class Misbehaviour:
-    """An honest endpoint; others override what they do wrong."""
-
-    asks_for_cookie = True
-    cookie_size = 32
-    step = _LARGEST_MESSAGE  # bytes of a fragment
-    cuts_hello = False  # few servers take a ClientHello in pieces
-    room = 600  # bytes of a datagram; 0 gives each record its own
-    overlap = 0  # bytes that a fragment repeats of the one before
-
-    def cookie(self, cookie: bytes) -> bytes:
-        """What a client returns of the cookie that it has got."""
-        return cookie
-
-    def records(self, message: Message) -> list[Record]:
-        """The records that carry a message."""
-        if message.kind != HANDSHAKE:
-            return [Record(message.kind, message.body, message.epoch)]
-        if message.msgtype == CLIENT_HELLO and not self.cuts_hello:
-            return [Record(HANDSHAKE, message.whole, message.epoch)]
-        return [
-            Record(HANDSHAKE, bytes(self.changed(fragment)), message.epoch)
-            for fragment in self.fragments(message)
-        ]
-
-    def fragments(self, message: Message) -> list[DTLSHandshake]:
-        """The message in pieces."""
-        size, step = len(message.body), self.step
-        return [
-            DTLSHandshake(
-                msgtype=message.msgtype, message_seq=message.number, length=size,
-                fragment_offset=start, data=message.body[start : at + step],
-            )
-            for at in range(0, max(size, 1), step)
-            for start in [max(0, at - self.overlap)]
-        ]  # fmt: skip
-
-    def changed(self, fragment: DTLSHandshake) -> DTLSHandshake:
-        """A fragment, with what is wrong with it."""
-        return fragment
-
-    def flight(self, messages: list[Message]) -> list[Message]:
-        """The messages of a flight in the order in which they are sent."""
-        return messages
-
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        """The datagrams of a flight, from its records; `attempt` counts from 0."""
-        packed: list[bytes] = []
-        for record in sealed:
-            if packed and len(packed[-1]) + len(record) <= self.room:
-                packed[-1] += record
-            else:
-                packed.append(record)
-        return packed
-
-    def data(self, seal: Callable[[bytes], bytes], payload: bytes) -> list[bytes]:
-        """The datagrams for application data."""
-        return [seal(payload)]
-
-
-class WrongCookie(Misbehaviour):
-    def cookie(self, cookie: bytes) -> bytes:
-        return cookie[:-1] + bytes([cookie[-1] ^ 1])
-
-
-class ForeignCookie(Misbehaviour):
-    """The cookie of the first client of this kind, whoever that was."""
-
-    def __init__(self) -> None:
-        self._first = b""
-
-    def cookie(self, cookie: bytes) -> bytes:
-        self._first = self._first or bytes(len(cookie))
-        return self._first
-
-
-class NoCookie(Misbehaviour):
-    def cookie(self, cookie: bytes) -> bytes:
-        return b""
-
-
-class NoHelloVerify(Misbehaviour):
-    asks_for_cookie = False
-
-
-class LongCookie(Misbehaviour):
-    cookie_size = 255
-
-
-class LostFlight(Misbehaviour):
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return super().datagrams(sealed, attempt) if attempt else []
-
-
-class LostDatagram(Misbehaviour):
-    room = 0
-
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return super().datagrams(sealed if attempt else sealed[1:], attempt)
-
-
-class ReversedFlight(Misbehaviour):
-    room = 0
-
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return super().datagrams(sealed, attempt)[::-1]
-
-
-class SmallFragments(Misbehaviour):
-    step = 60
-
-
-class FragmentedHello(SmallFragments):
-    cuts_hello = True
-
-
-class ReversedFragments(SmallFragments):
-    def fragments(self, message: Message) -> list[DTLSHandshake]:
-        return super().fragments(message)[::-1]
-
-
-class OverlappingFragments(SmallFragments):
-    overlap = 30
-
-
-class ConflictingFragments(OverlappingFragments):
-    """What was said before is said otherwise: the first word counts, or the last."""
-
-    def changed(self, fragment: DTLSHandshake) -> DTLSHandshake:
-        if fragment.fragment_offset:
-            head = bytes(byte ^ 0xFF for byte in fragment.data[: self.overlap])
-            fragment.data = head + fragment.data[self.overlap :]
-        return fragment
-
-
-class SingleDatagram(Misbehaviour):
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return [b"".join(sealed)]
-
-
-class RepeatedDatagrams(Misbehaviour):
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        return [d for d in super().datagrams(sealed, attempt) for _ in range(2)]
-
-
-class ReplayedData(Misbehaviour):
-    def data(self, seal: Callable[[bytes], bytes], payload: bytes) -> list[bytes]:
-        return [seal(payload)] * 3
-
-
-class WrongEpoch(Misbehaviour):
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        wrong = [record[:3] + b"\0\x07" + record[5:] for record in sealed]
-        both = [record for pair in zip(wrong, sealed, strict=True) for record in pair]
-        return super().datagrams(both, attempt)
-
-
-class EarlyFinished(Misbehaviour):
-    """Finished is encrypted, so that what comes early cannot be read yet."""
-
-    def flight(self, messages: list[Message]) -> list[Message]:
-        finished = [message for message in messages if message.msgtype == FINISHED]
-        return finished + messages
-
-
-class WrongFinished(Misbehaviour):
-    def changed(self, fragment: DTLSHandshake) -> DTLSHandshake:
-        if fragment.msgtype == FINISHED:
-            fragment.data = bytes(byte ^ 0xFF for byte in fragment.data)
-        return fragment
-
-
-class WrongTag(Misbehaviour):
-    def data(self, seal: Callable[[bytes], bytes], payload: bytes) -> list[bytes]:
-        forged = bytearray(seal(payload))
-        forged[-1] ^= 1
-        return [bytes(forged), seal(payload)]
-
-
-class HugeLength(Misbehaviour):
-    def changed(self, fragment: DTLSHandshake) -> DTLSHandshake:
-        fragment.fragment_length, fragment.length = len(fragment.data), 0xFFFFFF
-        return fragment
-
-
-class Garbage(Misbehaviour):
-    def __init__(self) -> None:
-        self._random = random.Random("garbage")
-
-    def datagrams(self, sealed: list[bytes], attempt: int) -> list[bytes]:
-        packed = super().datagrams(sealed, attempt)
-        noise = (self._random.randbytes(self._random.randrange(1, 200)) for _ in packed)
-        return [datagram for pair in zip(noise, packed, strict=True) for datagram in pair]
-
-
-MISBEHAVIOURS: dict[str, type[Misbehaviour]] = {
-    "no": Misbehaviour,
-    "wrong_cookie": WrongCookie,
-    "foreign_cookie": ForeignCookie,
-    "no_cookie": NoCookie,
-    "no_hello_verify": NoHelloVerify,
-    "long_cookie": LongCookie,
-    "lost_flight": LostFlight,
-    "lost_datagram": LostDatagram,
-    "reversed_flight": ReversedFlight,
-    "small_fragments": SmallFragments,
-    "fragmented_hello": FragmentedHello,
-    "reversed_fragments": ReversedFragments,
-    "overlapping_fragments": OverlappingFragments,
-    "conflicting_fragments": ConflictingFragments,
-    "single_datagram": SingleDatagram,
-    "repeated_datagrams": RepeatedDatagrams,
-    "replayed_data": ReplayedData,
-    "wrong_epoch": WrongEpoch,
-    "early_finished": EarlyFinished,
-    "wrong_finished": WrongFinished,
-    "wrong_tag": WrongTag,
-    "huge_length": HugeLength,
-    "garbage": Garbage,
-}
 
 
 class Keys:
@@ -632,7 +387,7 @@ class Session:
         self._randoms["client"] = hello.random
         chain = self._setting.certificate
         assert chain is not None, "a scenario's server has one"
-        params = b"\x03" + _P256 + bytes([65]) + point_of(self._ephemeral)
+        params = b"\x03" + P256 + bytes([65]) + point_of(self._ephemeral)
         signed = hello.random + self._random + params
         body = _VERSION + self._random + b"\0" + SUITE.to_bytes(2, "big") + b"\0" + _SECURE
         self._fly(
@@ -686,108 +441,3 @@ class Session:
         self._record.secured_ns, self._record.version = self.now, "DTLSv1.2"
         self._record.cipher = SUITE_NAME
         self._application.opened(self)
-
-
-class Server:
-    """A UDP service: a session for each address that shows its cookie."""
-
-    def __init__(self, setting: Setting, accept: Callable[[], tuple[Application, Peer]]) -> None:
-        self._setting, self._accept = setting, accept
-        self._sessions: dict[Address, Session] = {}
-
-    def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
-        """Pass on to the session of its sender, or see whether it may begin one."""
-        peer, port = (packet.source, datagram.source_port), datagram.destination_port
-        session = self._sessions.get(peer)
-        hello = next(_hellos(datagram.payload), None)
-        begins = hello is not None and (session is None or session.over or session.ready)
-        if not begins and session:
-            session.receive(datagram.payload)
-        elif hello:
-            self._greet(host, port, peer, *hello)
-
-    def _greet(
-        self, host: Host, port: int, peer: Address, hello: DTLSClientHello, message: Message,
-        sequence: int,
-    ) -> None:  # fmt: skip
-        wrong = self._setting.misbehaviour
-        size = wrong.cookie_size
-        secret = f"{self._setting.seed}/{peer}".encode()
-        cookie = hashlib.shake_256(secret + hello.random).digest(size)
-        if wrong.asks_for_cookie and not hmac.compare_digest(hello.cookie, cookie):
-            request = DTLSHandshake(
-                msgtype=HELLO_VERIFY_REQUEST, message_seq=message.number,
-                data=bytes(DTLSHelloVerifyRequest(cookie=cookie)),
-            )  # fmt: skip
-            record = DTLS(version=0xFEFF, sequence_number=sequence, msg=[request])
-            host.send_udp(peer, port, bytes(record))
-            return
-        application, of = self._accept()
-        honest = Misbehaviour.asks_for_cookie, Misbehaviour.cookie_size
-        of.noted((wrong.asks_for_cookie, size), honest)
-        session = Session(self._setting, host, port, peer, application, of)
-        self._sessions[peer] = session
-        for old in list(self._sessions)[:-_MOST_SESSIONS]:
-            del self._sessions[old]
-        session.accept(hello, message, sequence)
-
-
-class Client:
-    """A UDP service for one session that this end begins."""
-
-    def __init__(
-        self, setting: Setting, host: Host, peer: Address, application: Application, record: Peer
-    ) -> None:
-        self._host, self._port = host, host.bind(self)
-        self._session = Session(setting, host, self._port, peer, application, record)
-        self._session.call()
-
-    def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
-        """Pass on what comes from the peer."""
-        if (packet.source, datagram.source_port) == self._session.peer:
-            self._session.receive(datagram.payload)
-        self._release()
-
-    def give_up(self, error: str) -> None:
-        """The handshake takes too long; without effect if it is over."""
-        self._session.fail(error)
-        self._release()
-
-    def _release(self) -> None:
-        if self._session.over:
-            self._host.release(self._port)
-
-
-def _hellos(datagram: bytes) -> Iterator[tuple[DTLSClientHello, Message, int]]:
-    """ClientHellos in one piece."""
-    for record in records(datagram):
-        for part in record.msg if record.type == HANDSHAKE and record.epoch == 0 else ():
-            if not isinstance(part, DTLSHandshake):
-                continue
-            if part.msgtype == CLIENT_HELLO and part.length == len(part.data) >= 38:
-                message = Message(HANDSHAKE, part.data, CLIENT_HELLO, part.message_seq)
-                hello = dissect(DTLSClientHello, part.data)
-                if isinstance(hello, DTLSClientHello):
-                    yield hello, message, record.sequence_number
-
-
-def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The public key, uncompressed (SEC 1 section 2.3.3)."""
-    form = serialization.PublicFormat.UncompressedPoint
-    return key.public_key().public_bytes(serialization.Encoding.X962, form)
-
-
-def certificate_body(certificate: Certificate | None) -> bytes:
-    """The body of a Certificate message, without the root."""
-    chain: Sequence[Certificate] = list(certificate.chain()) if certificate else []
-    body = b"".join(len(c.der).to_bytes(3, "big") + c.der for c in chain)
-    return len(body).to_bytes(3, "big") + body
-
-
-def signature(certificate: Certificate, signed: bytes) -> bytes:
-    """RFC 5246 section 4.7, by an EC key; deterministic, RFC 6979."""
-    key = certificate.private_key
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError("the scenario's check lets EC keys through only")
-    made = key.sign(signed, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
-    return _ECDSA_SHA256 + len(made).to_bytes(2, "big") + made

@@ -13,7 +13,7 @@ from robot.libdocpkg import LibraryDocumentation
 
 from netsim import scenario
 from netsim.scenario import json_schema
-from netsim.tls import dtls12, tls12
+from netsim.tls import dtls12_misdeeds, tls12_misdeeds
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,7 +36,7 @@ def test_the_schema_of_scenarios(omvsim: Run) -> None:
 
 def test_misbehaviours_are_all(omvsim: Run) -> None:
     found = listed(omvsim("misbehaviours").stdout)
-    for kind, module in (("tls", tls12), ("dtls", dtls12)):
+    for kind, module in (("tls", tls12_misdeeds), ("dtls", dtls12_misdeeds)):
         of_kind = [name for name, kinds in found.items() if kind in kinds.split(", ")]
         assert set(of_kind) == set(module.MISBEHAVIOURS)
 

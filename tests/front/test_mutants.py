@@ -21,8 +21,10 @@ import netsim.services.ntp
 import netsim.services.peers
 import netsim.tls.dtls
 import netsim.tls.dtls12
+import netsim.tls.dtls12_misdeeds
 import netsim.tls.openssl
 import netsim.tls.tls12
+import netsim.tls.tls12_misdeeds
 from robot import api
 
 Case = TypeVar("Case")
@@ -176,7 +178,7 @@ def test_a_fault_that_does_nothing(
 def test_a_misbehaviour_that_does_nothing(
     test: str, tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (netsim.tls.tls12, netsim.tls.dtls12):
+    for module in (netsim.tls.tls12_misdeeds, netsim.tls.dtls12_misdeeds):
         for name in module.MISBEHAVIOURS:
             monkeypatch.setitem(module.MISBEHAVIOURS, name, module.Misbehaviour)
     assert turns_red(test, tmp_path)

@@ -20,7 +20,7 @@ from netsim.stack.host import Host
 from netsim.stack.rto import SECOND
 from netsim.stack.wire import Datagram, Packet
 from netsim.tls.certificates import Authority
-from netsim.tls.dtls12 import MISBEHAVIOURS
+from netsim.tls.dtls12_misdeeds import MISBEHAVIOURS
 
 WORLD = """
 [certificates.ca]

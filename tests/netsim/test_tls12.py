@@ -12,10 +12,11 @@ import netsim
 from netsim.scenario import misbehaviours
 from netsim.stack.application import Application, Stream
 from netsim.stack.rto import SECOND
-from netsim.tls import tls12
+from netsim.tls import tls12_misdeeds
 from netsim.tls.certificates import Authority
 from netsim.tls.openssl import in_memory
-from netsim.tls.tls12 import MISBEHAVIOURS, CbcKeys, Keys
+from netsim.tls.tls12 import CbcKeys, Keys
+from netsim.tls.tls12_misdeeds import MISBEHAVIOURS
 
 #: with these a session goes on: RFC 5246, and what OpenSSL lets pass
 HARMLESS = [
@@ -208,6 +209,6 @@ def test_a_record_too_short_for_its_cipher_is_refused(size: int) -> None:
     with pytest.raises(InvalidTag):
         Keys(bytes(16), bytes(4)).open(23, bytes(size))
     with pytest.raises(InvalidTag):
-        CbcKeys(bytes(32), bytes(16), tls12.make("no"), netsim.Peer("", "", "", 0)).open(
+        CbcKeys(bytes(32), bytes(16), tls12_misdeeds.make("no"), netsim.Peer("", "", "", 0)).open(
             23, bytes(size)
         )

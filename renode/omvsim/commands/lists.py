@@ -70,10 +70,10 @@ def scenarios() -> Named:
 
 
 def misbehaviours() -> Named:
-    from netsim.tls import dtls12, tls12  # noqa: PLC0415
+    from netsim.tls import dtls12_misdeeds, tls12_misdeeds  # noqa: PLC0415
 
     found: dict[str, list[str]] = {}
-    for kind, module in (("tls", tls12), ("dtls", dtls12)):
+    for kind, module in (("tls", tls12_misdeeds), ("dtls", dtls12_misdeeds)):
         for name in module.MISBEHAVIOURS:
             found.setdefault(name, []).append(kind)
     for name, kinds in sorted(found.items()):

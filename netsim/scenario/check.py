@@ -156,6 +156,9 @@ def _check_page(
         yield Problem(path, 'a path starts with "/"')
     if not 200 <= page.status <= 599:
         yield Problem((*path, "status"), f"{page.status} is none, write 200 to 599")
+    if framing := {"content-length", "transfer-encoding"} & set(map(str.lower, page.headers)):
+        what = f"{framing.pop()} follows from body and chunk_size, leave it"
+        yield Problem((*path, "headers"), what)
     try:
         h11.Response(status_code=200, headers=list(page.headers.items()))
     except (h11.LocalProtocolError, UnicodeEncodeError) as error:

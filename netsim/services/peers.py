@@ -144,12 +144,12 @@ class HttpServer(Recorded):
             "Server": "netsim",
             "Content-Type": "text/html; charset=utf-8",
         }
-        if page.chunk_size:
-            headers["Transfer-Encoding"] = "chunked"
-        elif page.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            headers["Content-Length"] = str(len(body))
-        else:
+        if page.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             body = b""
+        elif page.chunk_size:
+            headers["Transfer-Encoding"] = "chunked"
+        else:
+            headers["Content-Length"] = str(len(body))
         self._note(stream.peer, True, f"{page.status} {reason}")
         response = h11.Response(
             status_code=page.status,

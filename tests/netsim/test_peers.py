@@ -31,6 +31,10 @@ body = "abcdefghij"
 chunk_size = 4
 [server.pages."/gone"]
 status = 204
+[server.pages."/unchanged"]
+status = 304
+body = "x"
+chunk_size = 1
 [server.pages."/odd"]
 status = 599
 body = "?"
@@ -62,6 +66,7 @@ def talk(world: Scenario, client: Collector, port: int, seconds: int = 5) -> Col
         ("/old", 302, "Found", {"Location": "/new", "Server": "mine", "Content-Length": "0"}, b""),
         ("/new?a=1", 200, "OK", {"Transfer-Encoding": "chunked"}, b"abcdefghij"),
         ("/gone", 204, "No Content", {"Content-Length": None}, b""),
+        ("/unchanged", 304, "Not Modified", {"Transfer-Encoding": None}, b""),
         ("/odd", 599, "Other", {}, b"?"),
         ("/none", 404, "Not Found", {}, b"Not found\n"),
     ],

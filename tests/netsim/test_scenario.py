@@ -104,6 +104,10 @@ def test_an_empty_scenario_is_a_world() -> None:
             "6: server.0.pages./.headers: no header of HTTP",
         ),
         (
+            SERVER + '[server.pages."/"]\nheaders = {content-Length = "9"}',
+            "6: server.0.pages./.headers: content-length follows from body and chunk_size",
+        ),
+        (
             SERVER.replace("http", "tcp") + '[server.pages."/"]',
             "5: server.0.pages./: kind tcp",
         ),

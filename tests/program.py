@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omvsim.__main__ import main
-from omvsim.cli import OTHERS
+from omvsim.cli import MODULES
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -19,7 +19,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 HANGS = 600  # seconds
 READY = multiprocessing.get_context("forkserver")
 READY.set_forkserver_preload(
-    [f"omvsim.{name}" for name in ("cli", "suites.worker", "engine.embedded", *OTHERS.values())]
+    [f"omvsim.{name}" for name in ("cli", "suites.worker", "engine.embedded", *MODULES.values())]
 )
 
 

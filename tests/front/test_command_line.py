@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from omvsim.cli import OTHERS
+from omvsim.cli import MODULES
 from omvsim.image import display
 from program import Run
 
-COMMANDS = ["run", "repl", *OTHERS]
+COMMANDS = list(MODULES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

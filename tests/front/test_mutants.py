@@ -13,7 +13,7 @@ from typing import TypeVar
 import planted
 import pytest
 from omvsim.image import ROOT
-from omvsim.suites import conformance, robotlib, worker
+from omvsim.suites import camera_keywords, conformance, worker
 from omvsim.suites.check import SUITES
 from omvsim.testbed import Testbed
 
@@ -153,11 +153,11 @@ def test_mutated_c(statement: str, mutant: int, tmp_path: Path, planted_image: P
 def test_an_example_without_reuseaddr(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = (robotlib.EXAMPLES / "tls_server.py").read_text()
+    example = (camera_keywords.EXAMPLES / "tls_server.py").read_text()
     line = "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
     assert line in example
     (tmp_path / "tls_server.py").write_text(example.replace(line, ""))
-    monkeypatch.setattr(robotlib, "EXAMPLES", tmp_path)
+    monkeypatch.setattr(camera_keywords, "EXAMPLES", tmp_path)
     assert turns_red("server.rerun", tmp_path)
 
 

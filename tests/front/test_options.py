@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 import pytest
-from omvsim import cli
+from omvsim.commands import cameras
 from omvsim.options import duration, is_name, size, whole
 from omvsim.testbed import bridge
 
@@ -29,7 +29,7 @@ def test_duration(text: str, nanoseconds: int) -> None:
         (bridge.forward, ["80", "80:0", "65536:80", f"{LONG}:80", "٣:80", "a..b:80:80", "::1:8:8"]),
         (bridge.reach, ["x", "=h:1", "x=h:0", f"x=h:{LONG}", "x=h:٣", "a..b=h:1", "x=a..b:1",
                         "x=é:1", f"{'x' * 64}=h:1", "\x1b=h:1"]),
-        (cli.beside, ["x", "=s", "x=", "a..b=s", "-x=s", f"{'x' * 64}=s", "é=s"]),
+        (cameras.beside, ["x", "=s", "x=", "a..b=s", "-x=s", f"{'x' * 64}=s", "é=s"]),
     ],
 )  # fmt: skip
 def test_refused(read: Callable[[str], object], texts: list[str]) -> None:

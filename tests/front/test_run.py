@@ -89,8 +89,8 @@ def test_evidence_is_bounded(
     done = omvsim("run", "--console-limit", "1kB", "--capture-limit", "1kB",
                   "--out", tmp_path / "out", script)  # fmt: skip
     assert (done.returncode, done.stdout) == (0, whole.stdout)
-    bursts = chunks(tmp_path / "whole")  # of 20 ms, in which 230 characters leave, by 16
-    assert max(len(data) for _, data in bursts) == 14 * 16
+    bursts = chunks(tmp_path / "whole")  # of 5 ms, in which 57 characters leave, by 16
+    assert max(len(data) for _, data in bursts) == 3 * 16
     sizes = [
         len((tmp_path / run / name).read_bytes())
         for run in ("whole", "out") for name in ("console.log", "net.pcapng")

@@ -1,0 +1,167 @@
+"""What omvsim run and repl have in common: their options, other cameras, this computer."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netsim import paths
+from omvsim.errors import UserError
+from omvsim.options import Parser, is_name
+from omvsim.testbed import (
+    BOARD,
+    SECOND,
+    Testbed,
+    bridge,
+    read_script,
+)
+from omvsim.testbed.rawrepl import State
+
+
+def common() -> argparse.ArgumentParser:
+    """What the commands take that boot a camera for a person."""
+    parser = Parser(add_help=False)
+    world = parser.add_argument_group("the camera and its world")
+    world.add_argument(
+        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
+    )
+    world.add_argument(
+        "--board", type=Path, metavar="FILE", default=BOARD, help="board description (.repl)"
+    )
+    world.add_argument(
+        "--scenario", metavar="FILE",
+        help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
+    )  # fmt: skip
+    world.add_argument(
+        "--put", type=Path, action="append", default=[], metavar="FILE",
+        help="put a file on the camera: a module or certificate (may be repeated)",
+    )  # fmt: skip
+    world.add_argument(
+        "--allow-outside", action="store_true",
+        help="let the scenario name files outside its own folder",
+    )  # fmt: skip
+    world.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
+    bridge.add_options(parser.add_argument_group("this computer in the network"))
+    return parser
+
+
+def to_put(file: Path) -> Path:
+    try:
+        paths.read(file)
+    except OSError as error:
+        told = f"{file}: {error.strerror}: name a file to put on the camera"
+        raise UserError(told) from None
+    return file
+
+
+def bridges(options: argparse.Namespace) -> bool:
+    """Is this computer joined to the network?"""
+    return bool(options.forward or options.reach) or options.tap is not None
+
+
+class Beside(NamedTuple):
+    """Another camera of the network."""
+
+    name: str
+    script: Path
+    firmware: Path | None
+
+
+class Seat(NamedTuple):
+    """Another camera of the network, on a terminal of its own."""
+
+    name: str
+    pty: Path | None
+    firmware: Path | None
+
+
+def beside(text: str) -> Beside:
+    """From NAME=SCRIPT[@IMAGE]."""
+    name, _, rest = text.partition("=")
+    script, _, firmware = rest.partition("@")
+    if not is_name(name) or not script:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=SCRIPT or NAME=SCRIPT@IMAGE")
+    return Beside(name, Path(script), Path(firmware) if firmware else None)
+
+
+def seat(text: str) -> Seat:
+    """From NAME[=PTY][@IMAGE]."""
+    place, _, firmware = text.partition("@")
+    name, given, pty = place.partition("=")
+    if not is_name(name) or (given and not pty):
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME, NAME=PTY or NAME=PTY@IMAGE")
+    return Seat(name, Path(pty) if pty else None, Path(firmware) if firmware else None)
+
+
+@contextlib.contextmanager
+def joined(
+    testbed: Testbed, options: argparse.Namespace, out: Path
+) -> Iterator[Callable[[bytes], object] | None]:
+    """With the cameras that --beside asks for; their scripts have had a second to begin. Gives
+    what prints the first camera's lines then."""
+    if not options.beside:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        scripts = []
+        for other in options.beside:
+            given = {"out": out / other.name, "script": str(other.script)}
+            camera = add_beside(stack, testbed, other, options, **given)
+            printed = stack.enter_context(lines_of(other.name))
+            scripts.append((camera, camera.start(read_script(other.script), printed)))
+        testbed.run_for(SECOND)
+        with lines_of(testbed.name) as printed:
+            yield printed
+        testbed.run_for(SECOND // 5)  # for their last words
+        for camera, execution in scripts:
+            if execution.state is State.DONE:
+                camera.finish(execution)  # raises what the script raised
+
+
+def add_beside(
+    stack: contextlib.ExitStack, testbed: Testbed, other: Beside | Seat,
+    options: argparse.Namespace, **more: Any,
+) -> Testbed:  # fmt: skip
+    """Another camera in the network of the first, which has booted."""
+    world = replace(testbed.scenario, faults=(), rules=())
+    camera = stack.enter_context(Testbed(
+        other.firmware or options.firmware, world, board=options.board, beside=testbed,
+        name=other.name, **more,
+    ))  # fmt: skip
+    camera.waiting = testbed.waiting
+    camera.boot()
+    return camera
+
+
+@contextlib.contextmanager
+def lines_of(name: str) -> Iterator[Callable[[bytes], object]]:
+    """Prints what a camera prints, line by line, behind the camera's name."""
+    held = b""
+
+    def printed(data: bytes) -> None:
+        nonlocal held
+        *lines, held = (held + data).replace(b"\r\n", b"\n").split(b"\n")
+        for line in lines:
+            print(f"{name}| {line.decode(errors='replace')}", flush=True)
+
+    try:
+        yield printed
+    finally:
+        printed(b"\n" if held else b"")
+
+
+@contextlib.contextmanager
+def bridged(testbed: Testbed, options: argparse.Namespace) -> Iterator[None]:
+    """With the sockets that --forward, --reach and --tap ask for, if they do."""
+    if not bridges(options):
+        yield
+        return
+    made = bridge.Bridge(testbed, options.forward, options.reach, options.tap)
+    try:
+        yield
+    finally:
+        made.close()

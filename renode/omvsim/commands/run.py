@@ -1,0 +1,186 @@
+"""omvsim run: a script on the camera, to its end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from netsim import Event, paths
+from omvsim import image, terminal
+from omvsim.commands import cameras
+from omvsim.evidence import OUTCOMES, foreseen
+from omvsim.options import duration, size
+from omvsim.testbed import (
+    SECOND,
+    FirmwareFault,
+    ScriptError,
+    ScriptExit,
+    ScriptReset,
+    Testbed,
+    TimeLimit,
+    both,
+    outcome_of,
+    read_script,
+)
+from omvsim.testbed.progress import Progress
+from omvsim.testbed.rawrepl import ProtocolError
+
+EXIT_CODES = """\
+exit codes:
+  0    the script ran to its end, or to sys.exit()
+  1    it raised an exception (its traceback is on standard error), called
+       sys.exit() with a status that is not 0, or reset the camera
+  2    usage or bad input
+  3    the firmware took a fault, locked up, or speaks no raw REPL
+  4    a time limit passed
+  130  interrupted by Ctrl-C, or nobody reads its output any more
+"""
+
+
+def add_command(commands: Any) -> None:
+    """The parser of omvsim run."""
+    command = commands.add_parser(
+        "run", parents=[cameras.common()], help="run a script on the camera",
+        description="Boot the camera, put the scenario's files on it, run SCRIPT in its raw REPL.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=textwrap.dedent("""\
+            examples:
+              omvsim run firmware/examples/tls_client.py
+              omvsim run --scenario expired --out evidence firmware/examples/tls_client.py
+              omvsim run --firmware build/mine/openmv_h7.elf --time-limit 2m soak.py
+              omvsim run --forward 8443:8443 --time-limit 10m firmware/examples/tls_server.py
+              omvsim run --beside server.lan=firmware/examples/tls_server.py client.py
+              omvsim run --put ca.der --put mylib.py client.py
+              omvsim run --reach broker.lan=127.0.0.1:8883 mqtt.py
+
+            """) + EXIT_CODES,
+    )  # fmt: skip
+    command.add_argument("script", type=Path, metavar="SCRIPT", help="- is standard input")
+    command.add_argument(
+        "--beside", type=cameras.beside, action="append", default=[], metavar="NAME=SCRIPT[@IMAGE]",
+        help="another camera in the same network, which DNS knows as NAME; it begins a second "
+        "before (may be repeated)",
+    )  # fmt: skip
+    limits = command.add_argument_group("limits")
+    limits.add_argument(
+        "--time-limit", type=duration, default="20s", metavar="TIME",
+        help="virtual time that the script may take (default: 20s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--host-limit", type=duration, default="10m", metavar="TIME",
+        help="host time that the whole run may take (default: 10m)",
+    )  # fmt: skip
+    evidence = command.add_argument_group("evidence")
+    evidence.add_argument(
+        "--out", type=Path, metavar="DIR", help="evidence folder (default: runs/TIME-SCRIPT)"
+    )
+    evidence.add_argument(
+        "--console-limit", type=size(paths.MOST), default="16MB", metavar="SIZE",
+        help="of console.log (default: 16MB); what is printed beyond it is counted",
+    )  # fmt: skip
+    evidence.add_argument(
+        "--capture-limit", type=size(1 << 40), default="256MB", metavar="SIZE",
+        help="of net.pcapng (default: 256MB); frames beyond it are counted",
+    )  # fmt: skip
+    command.set_defaults(call=run, as_printed=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    source = read_script(options.script)  # before anything is made
+    for other in options.beside:
+        read_script(other.script)
+    modules = foreseen.modules(options.script, source)
+    files: dict[str, str | Path] = {**modules, **{cameras.to_put(f).name: f for f in options.put}}
+    name = options.script.stem if options.script != Path("-") else "stdin"
+    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    code, result = 0, None
+    progress = Progress(options.interrupt.check, options.host_limit / SECOND)
+    console = terminal.Console()
+
+    def printed(data: bytes) -> None:
+        progress.output()
+        console.write(data)
+
+    try:
+        with Testbed(
+            options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
+            script=str(options.script), outside=options.allow_outside,
+            console_limit=options.console_limit, capture_limit=options.capture_limit,
+            files=files,
+        ) as testbed:  # fmt: skip
+            result = testbed.result
+            testbed.waiting = lambda: progress.tick(testbed)
+            if terminal.Style.verbose:
+                testbed.port.on_event = both(testbed.port.on_event, converse)
+            forewarn(testbed, source, modules)
+            if cameras.bridges(options) or options.beside:  # what replay does not repeat
+                testbed.boot()
+                with (
+                    cameras.bridged(testbed, options),
+                    cameras.joined(testbed, options, out) as lines,
+                ):
+                    testbed.exec(source, options.time_limit, lines or printed)
+            else:
+                testbed.play(source, options.time_limit, printed)
+    except (ScriptError, FirmwareFault, ProtocolError, TimeLimit, KeyboardInterrupt) as error:
+        progress.clear()
+        code = OUTCOMES[outcome_of(error)[0]] or 0
+        if told := complaint(error):
+            print(told, file=sys.stderr)
+    progress.clear()
+    if code != 130:
+        console.end()
+    for number, place in enumerate(result.stack if result else ()):
+        print(f"omvsim:   {'called by' if number else 'in'} {place}", file=sys.stderr)
+    if result and result.fault and code == OUTCOMES["fault"]:
+        print(f"omvsim: stacked: {result.fault.frame}", file=sys.stderr)
+        for line in result.wire:
+            print(f"omvsim: on the wire before: {terminal.visible(line)}", file=sys.stderr)
+    if result and result.cause and result.cause != result.detail:
+        terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
+    for what in result.beyond if result else ():
+        print(f"omvsim: {what}", file=sys.stderr)
+    terminal.note(f"omvsim: evidence in {image.display(out)}")
+    return code
+
+
+def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:
+    """What a person should know before the run, on standard error."""
+    told = [f"{name}, which the script imports, goes to the camera, too" for name in modules]
+    if testbed.evidence:
+        keys = (image.display(testbed.evidence.folder / name) for name in testbed.evidence.keys)
+        told += [f"{key} holds a copy of a private key, for you alone to read" for key in keys]
+    told += [f"warning: {text}" for text in foreseen.warnings(source, testbed.scenario)]
+    for line in told:
+        terminal.note(f"omvsim: {terminal.visible(line)}")
+
+
+def complaint(error: BaseException) -> str:
+    """What ended a run, for standard error."""
+    told = f"omvsim: {error}"
+    match error:
+        case ScriptExit():
+            pass
+        case ScriptReset():
+            told = ""  # its cause tells it
+        case ScriptError():
+            told = str(error)
+        case FirmwareFault():
+            told = f"omvsim: the firmware faulted: {error}"
+        case ProtocolError():
+            told = f"omvsim: the camera speaks no raw REPL: {error}"
+        case TimeLimit():
+            told += f"\n{error.traceback}"
+        case KeyboardInterrupt():
+            told = "omvsim: interrupted"
+    return told.rstrip()
+
+
+def converse(event: Event) -> None:
+    """Tell a step of the conversation on standard error."""
+    print(f"omvsim: {terminal.visible(str(event))}", file=sys.stderr)

@@ -104,6 +104,11 @@ def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ]
     page = (tmp_path / "out/comparison.html").read_text()
     assert page.count("<pre>") == 1 and "<pre>why\nit does</pre>" in page
+    (tmp_path / "link").mkdir()
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link/comparison.html").symlink_to(tmp_path / "mine")
+    comparison.compare(files, tmp_path / "link")
+    assert (tmp_path / "mine").read_text() == "mine"
     assert comparison.compare(files[::2], None) == 0  # what only one has run tells nothing
     with pytest.raises(UserError, match="name two files or more"):
         comparison.compare(files[:1], None)

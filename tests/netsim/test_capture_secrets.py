@@ -4,9 +4,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidTag
 from omvsim.captures import secrets
 from omvsim.conversations import talks
-from omvsim.conversations.talks import Talk
+from omvsim.conversations.talks import Record, Talk
 from omvsim.errors import UserError
 from scapy.utils import PcapReader
 from station import SslClient, Station, lease
@@ -89,6 +90,18 @@ def test_secrets_of_others_open_nothing(tmp_path: Path) -> None:
         assert secrets.decrypt(talk, known) is True
         assert talk.said("client") is None
     assert secrets.decrypt(talk, own) is False
+
+
+def test_a_record_of_padding_only_opens_nothing() -> None:
+    """RFC 8446 section 5.4: an implementation must not take it for empty contents."""
+    opener = secrets._Tls13(0x1301, bytes(32), bytes(32))
+    header = b"\x17\x03\x03\x00\x15"
+    body = opener._aead.encrypt(opener._iv, bytes(5), header)
+    with pytest.raises(InvalidTag):
+        opener.open(Record("client", 0.0, talks.DATA, body, clear=False))
+    opener = secrets._Tls13(0x1301, bytes(32), bytes(32))
+    body = opener._aead.encrypt(opener._iv, b"hi\x17\0\0", header)
+    assert opener.open(Record("client", 0.0, talks.DATA, body, clear=False)) == (23, b"hi")
 
 
 def test_no_key_log(tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ class _Tls13(_Opener):
         nonce = bytes(a ^ b for a, b in zip(self._iv, number, strict=True))
         header = b"\x17\x03\x03" + len(record.body).to_bytes(2, "big")
         inner = self._aead.decrypt(nonce, record.body, header).rstrip(b"\0")
+        if not inner:
+            raise InvalidTag  # nothing but padding: RFC 8446 section 5.4 forbids it
         return inner[-1], inner[:-1]
 
     def heard(self, kind: int) -> None:

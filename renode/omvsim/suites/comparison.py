@@ -76,6 +76,7 @@ def compare(files: Sequence[Path], out: Path | None) -> int:
             page = report.environment.get_template("comparison.html").render(
                 runs=runs, files=files, rows=rows
             )
+            (out / "comparison.html").unlink(missing_ok=True)  # a link is not followed
             (out / "comparison.html").write_text(page)
         except OSError as error:
             raise UserError(f"{out}: {error.strerror}: choose another --out") from None

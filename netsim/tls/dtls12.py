@@ -5,7 +5,6 @@ through a `Misbehaviour`, whose methods are what an honest endpoint does; `misbe
 what each does instead. The camera's certificate is recorded, not judged.
 """
 
-import hashlib
 import hmac
 import random
 import struct
@@ -52,9 +51,11 @@ from netsim.tls.primitives import (
     SUITE_NAME,
     Role,
     certificate_body,
+    master_secret,
     point_of,
     prf,
     signature,
+    verify_data,
 )
 
 _VERSION = b"\xfe\xfd"
@@ -406,14 +407,12 @@ class Session:
 
     def _derive(self, point: bytes) -> None:
         try:
-            public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+            self._master, line = master_secret(self._ephemeral, point, self._randoms)
         except ValueError:
             self.end("a bad point")
             return
-        secret = self._ephemeral.exchange(ec.ECDH(), public)
+        self._setting.secrets(line)
         client, server = self._randoms["client"], self._randoms["server"]
-        self._master = prf.compute_master_secret(secret, client, server)
-        self._setting.secrets(f"CLIENT_RANDOM {client.hex()} {self._master.hex()}\n".encode())
         block = prf.derive_key_block(self._master, server, client, 40)
         theirs = Keys(block[:16], block[32:36]), Keys(block[16:32], block[36:40])
         self._pending = theirs if self._setting.role == "client" else theirs[::-1]
@@ -422,9 +421,7 @@ class Session:
             self._open(record, payload)
 
     def _verify_data(self, end: Role) -> bytes:
-        label = f"{end} finished".encode()
-        digest = hashlib.sha256(self._transcript).digest()
-        return bytes(prf.prf(self._master, label, digest, 12))
+        return verify_data(self._master, self._transcript, end)
 
     def _on_finished(self, body: bytes, before: bytes) -> None:
         whole, self._transcript = self._transcript, before

@@ -1,6 +1,7 @@
 """What our TLS 1.2 and DTLS 1.2 endpoints share: suite, PRF, points, certificates, signatures."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,6 +14,25 @@ Role = Literal["client", "server"]
 SUITE, SUITE_NAME = 0xC02B, "ECDHE-ECDSA-AES128-GCM-SHA256"
 P256, ECDSA_SHA256 = b"\x00\x17", b"\x04\x03"
 prf: Any = PRF(hash_name="SHA256", tls_version=0x0303)  # type: ignore[no-untyped-call]
+
+
+def master_secret(
+    own: ec.EllipticCurvePrivateKey, point: bytes, randoms: Mapping[Role, bytes]
+) -> tuple[bytes, bytes]:
+    """RFC 5246 section 8.1 by ECDH with the peer's point, ValueError if it is none; and its line
+    of the key log."""
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    client = randoms["client"]
+    made = bytes(
+        prf.compute_master_secret(own.exchange(ec.ECDH(), public), client, randoms["server"])
+    )
+    return made, f"CLIENT_RANDOM {client.hex()} {made.hex()}\n".encode()
+
+
+def verify_data(master: bytes, transcript: bytes, end: Role) -> bytes:
+    """What a Finished of that end holds (RFC 5246 section 7.4.9)."""
+    digest = hashlib.sha256(transcript).digest()
+    return bytes(prf.prf(master, f"{end} finished".encode(), digest, 12))
 
 
 def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:

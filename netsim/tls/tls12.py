@@ -34,9 +34,11 @@ from netsim.tls.primitives import (
     SUITE_NAME,
     Role,
     certificate_body,
+    master_secret,
     point_of,
     prf,
     signature,
+    verify_data,
 )
 from netsim.tls.records import cipher_suites, server_name
 from netsim.tls.tls12_misdeeds import Misbehaviour, Step, make
@@ -415,14 +417,12 @@ class Session(Application):
 
     def _derive(self, point: bytes) -> None:
         try:
-            public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+            self._master, line = master_secret(self._ephemeral, point, self._randoms)
         except ValueError:
             self._fail("a bad point")
             return
-        secret = self._ephemeral.exchange(ec.ECDH(), public)
+        self._secrets(line)
         client, server = self._randoms["client"], self._randoms["server"]
-        self._master = prf.compute_master_secret(secret, client, server)
-        self._secrets(f"CLIENT_RANDOM {client.hex()} {self._master.hex()}\n".encode())
         block = prf.derive_key_block(self._master, server, client, 96)
         if self._wrong.cbc:
             ours, theirs = (
@@ -435,8 +435,7 @@ class Session(Application):
             self._keys = keys if self.role == "client" else keys[::-1]
 
     def _verify_data(self, end: Role) -> bytes:
-        digest = hashlib.sha256(self._transcript).digest()
-        return bytes(prf.prf(self._master, f"{end} finished".encode(), digest, 12))
+        return verify_data(self._master, self._transcript, end)
 
     def _on_finished(self, message: bytes, before: bytes) -> None:
         whole, self._transcript = self._transcript, before

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,25 @@ READY = multiprocessing.get_context("forkserver")
 READY.set_forkserver_preload(
     [f"omvsim.{name}" for name in ("cli", "suites.worker", "engine.embedded", *MODULES.values())]
 )
+
+
+def on_a_terminal(*arguments: object, **variables: str) -> tuple[int, bytes]:
+    """Its exit code, and what it writes to a terminal that is its standard output and error."""
+    ours, theirs = pty.openpty()
+    plain = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "omvsim", *map(str, arguments)], env=plain | variables,
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        told = b""
+        try:
+            while data := os.read(ours, 4096):
+                told += data
+        except OSError:  # Linux's end of a pseudo-terminal
+            pass
+    os.close(ours)
+    return process.returncode, told
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

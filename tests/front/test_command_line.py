@@ -1,12 +1,10 @@
 """What all commands have in common: help, suggestions, notes, colors, completion."""
 
-import os
-import pty
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+import program
 import pytest
 from omvsim.cli import MODULES
 from omvsim.image import display
@@ -73,25 +71,6 @@ def test_files_go_to_the_camera(omvsim: Run, tmp_path: Path, image: Path) -> Non
     assert gone.stderr == f"{told} the camera\n"
 
 
-def on_a_terminal(*arguments: str, **variables: str) -> bytes:
-    ours, theirs = pty.openpty()
-    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "omvsim", *arguments], stdin=subprocess.DEVNULL, stdout=theirs,
-        stderr=theirs, env=environment | variables,
-    )  # fmt: skip
-    os.close(theirs)
-    told = b""
-    while True:
-        try:
-            told += os.read(ours, 4096)
-        except OSError:
-            break
-    os.close(ours)
-    process.wait()
-    return told
-
-
 @pytest.mark.parametrize(
     ("options", "variables", "colored"),
     [((), {}, True), (("--no-color",), {}, False), ((), {"NO_COLOR": "1"}, False)],
@@ -102,7 +81,9 @@ def test_colors(
     """Of ours; what the camera says keeps its controls visible."""
     script = tmp_path / "s.py"
     script.write_text("raise ValueError('\\x1b[31mred')\n")
-    told = on_a_terminal("run", *options, "--out", str(tmp_path / "o"), str(script), **variables)
+    _, told = program.on_a_terminal(
+        "run", *options, "--out", tmp_path / "o", script, TERM="xterm", **variables
+    )
     assert (b"omvsim: \x1b[31mwhy:\x1b[0m ValueError" in told) == colored
     assert told.count(b"\x1b[31m") == colored and b"\\x1b[31mred" in told
 

@@ -1,12 +1,10 @@
 """Controls that come from outside are shown on a terminal, not obeyed."""
 
-import os
-import pty
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import program
 import pytest
 from omvsim.terminal import visible
 
@@ -19,30 +17,12 @@ def test_visible() -> None:
     assert visible(f"a\tb\nä€{EVIL}\udc80\r") == "a\tb\nä€" + SHOWN + r"\udc80\r"
 
 
-def on_a_terminal(*arguments: object) -> bytes:
-    """What the program writes to a terminal that is its standard output and error."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "omvsim", *map(str, arguments)],
-        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-    ) as process:  # fmt: skip
-        os.close(theirs)
-        told = b""
-        try:
-            while data := os.read(ours, 4096):
-                told += data
-        except OSError:  # Linux's end of a pseudo-terminal
-            pass
-    os.close(ours)
-    assert process.returncode == 0, told
-    return told
-
-
 def test_the_console_of_the_camera(omvsim: Run, tmp_path: Path, image: Path) -> None:
     """As it is to a file or another program."""
     (tmp_path / "s.py").write_text(f"print({'a' + EVIL!a})\n")
     arguments = ("run", "--firmware", image, "--out", tmp_path / "out", tmp_path / "s.py")
-    assert on_a_terminal(*arguments).startswith(f"a{SHOWN}\r\n".encode())
+    code, told = program.on_a_terminal(*arguments)
+    assert code == 0 and told.startswith(f"a{SHOWN}\r\n".encode()), told
     assert omvsim(*arguments).stdout == f"a{EVIL}\n"
 
 

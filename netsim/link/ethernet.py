@@ -1,11 +1,9 @@
 """A network card on the switch: Ethernet, ARP (RFC 826), and forwarding for a gateway."""
 
-import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from itertools import count
 
 from netsim.errors import WireError
 from netsim.stack.arp import ETHERTYPE as _ARP
@@ -55,9 +53,6 @@ class Interface:
         self._asked: dict[IPv4Address, _Resolution] = {}
         self._out: list[bytes] = []
         self._far = far
-        #: packets between here and the hosts beyond, by when they arrive
-        self._underway: list[tuple[int, int, Callable[[int], None]]] = []
-        self._counter = count()
 
     def attach(self, host: Host) -> None:
         """Another host behind the card."""
@@ -79,8 +74,6 @@ class Interface:
 
     def advance(self, now: int) -> list[bytes]:
         """Run the hosts; frames for the switch."""
-        while self._underway and self._underway[0][0] <= now:
-            heapq.heappop(self._underway)[2](now)
         for host in self._hosts.values():
             for outgoing in host.advance(now):
                 self._later(host, now, partial(self._carry, host, outgoing))
@@ -95,16 +88,15 @@ class Interface:
         if self._out:
             return 0
         hosts = (h.next_deadline() for h in self._hosts.values())
-        first = self._underway[0][0] if self._underway else None
-        return earliest(first, *hosts, *(a.deadline for a in self._asked.values()))
+        return earliest(*hosts, *(a.deadline for a in self._asked.values()))
 
     def _later(self, host: Host, now: int, arrive: Callable[[int], None]) -> None:
         """Now, or when the way to or from `host` is done."""
         if host is self._own or not self._far:
             arrive(now)
         else:
-            entry = now + self._far, next(self._counter), arrive
-            heapq.heappush(self._underway, entry)
+            when = now + self._far
+            self._own.call_at(when, partial(arrive, when))
 
     def _receive_packet(self, packet: Packet, now: int, unicast: bool) -> None:
         if packet.destination in (self._own.address, *self._own.broadcasts):

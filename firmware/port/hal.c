@@ -13,11 +13,10 @@
 #include "eth.h"
 
 enum {
-    CLOCKS = CORE_HZ / 1000,
-    LONGEST = (1 << 24) / CLOCKS, // ms, in the 24 bits of SysTick
-    MARGIN = 200,                 // clocks that setting it takes at most
+    MARGIN = 200, // clocks that setting SysTick takes at most
 };
 
+static uint32_t clocks_in_ms, longest; // of SysTick: a millisecond; the ms in its 24 bits
 volatile uint32_t milliseconds;
 volatile bool woken;
 static volatile bool soft_timer_due;
@@ -55,10 +54,10 @@ mp_uint_t mp_hal_ticks_us(void) {
         ms = milliseconds;
         clocks = SysTick->LOAD - SysTick->VAL;
         if (SCB->ICSR & SCB_ICSR_PENDSTSET_Msk) { // wrapped, and the handler is kept out
-            clocks = SysTick->LOAD - SysTick->VAL + CLOCKS;
+            clocks = SysTick->LOAD - SysTick->VAL + clocks_in_ms;
         }
     } while (ms != milliseconds);
-    return ms * 1000 + clocks / (CLOCKS / 1000);
+    return ms * 1000 + clocks / (clocks_in_ms / 1000);
 }
 
 mp_uint_t mp_hal_ticks_cpu(void) {
@@ -84,7 +83,7 @@ static void tick_after(uint32_t clocks) {
     SysTick->LOAD = clocks - 1;
     SysTick->VAL = 0; // takes LOAD
     __DSB();
-    SysTick->LOAD = CLOCKS - 1;
+    SysTick->LOAD = clocks_in_ms - 1;
 }
 
 // Sleep for at most `ms`, until a timer of lwIP's or ours is due or an interrupt has done
@@ -95,17 +94,17 @@ void idle(uint32_t ms) {
     ms = MIN(ms, MIN(lwip, soft));
     bool done = woken || (SCB->ICSR & SCB_ICSR_PENDSTSET_Msk);
     while (!done) {
-        uint32_t ticks = MIN(ms, LONGEST), left = SysTick->VAL, missing = 0;
+        uint32_t ticks = MIN(ms, longest), left = SysTick->VAL, missing = 0;
         if (ticks > 1 && left >= MARGIN) {
-            tick_after(left + (ticks - 1) * CLOCKS);
+            tick_after(left + (ticks - 1) * clocks_in_ms);
         } else {
             ticks = 1;
         }
         __WFI(); // what is pending ends it
         bool ticked = SCB->ICSR & SCB_ICSR_PENDSTSET_Msk;
-        if (!ticked && (left = SysTick->VAL) > CLOCKS) {
-            missing = (left - 1) / CLOCKS;
-            tick_after(left - missing * CLOCKS);
+        if (!ticked && (left = SysTick->VAL) > clocks_in_ms) {
+            missing = (left - 1) / clocks_in_ms;
+            tick_after(left - missing * clocks_in_ms);
         }
         milliseconds += ticks - 1 - missing;
         done = !ticked || ms <= ticks; // the handler counts the last tick
@@ -122,9 +121,14 @@ void idle(uint32_t ms) {
 void ticks_init(void) {
     CoreDebug->DEMCR |= CoreDebug_DEMCR_TRCENA_Msk;
     DWT->CTRL |= DWT_CTRL_CYCCNTENA_Msk;
-    SysTick->LOAD = CLOCKS - 1;
+    // an eighth of the core's clock (RM0433 8.5.5), so that sleep lasts eight times as long; where
+    // there is none, CLKSOURCE stays set (DDI 0403 B3.3.3)
+    SysTick->CTRL = 0;
+    clocks_in_ms = CORE_HZ / 1000 / (SysTick->CTRL & SysTick_CTRL_CLKSOURCE_Msk ? 1 : 8);
+    longest = (1 << 24) / clocks_in_ms;
+    SysTick->LOAD = clocks_in_ms - 1;
     SysTick->VAL = 0;
-    SysTick->CTRL = SysTick_CTRL_CLKSOURCE_Msk | SysTick_CTRL_TICKINT_Msk | SysTick_CTRL_ENABLE_Msk;
+    SysTick->CTRL = SysTick_CTRL_TICKINT_Msk | SysTick_CTRL_ENABLE_Msk;
     NVIC_SetPriority(SysTick_IRQn, IRQ_PRI_SYSTICK >> 4);
     NVIC_SetPriority(PendSV_IRQn, IRQ_PRI_PENDSV >> 4);
 }

@@ -359,7 +359,10 @@ class Testbed:
         running = [camera for camera in cameras if not camera._halted]
         if len(running) > 1:  # the first that acts reaches the others no sooner
             early = self._doze(running, target)
-            wake = min(camera.engine.wake + camera._power_on for camera in running)
+            wake = min(
+                camera._own if camera in early else camera.engine.wake + camera._power_on
+                for camera in running
+            )
             target = min(target, wake + self.network.lookahead)
         stops = {camera: camera._execute(max(target, camera._own)) for camera in cameras} | early
         sent = [(at, camera.port, f) for camera in cameras for at, f in camera._sent()]

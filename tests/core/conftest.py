@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from omvsim.engine.unicorn import Core
+from omvsim.peripherals.base import MODELLED, WRITE_HOOK
 
 FLASH, RAM, DEVICE = 0x08000000, 0x20000000, 0x40000000
 
@@ -34,6 +35,7 @@ class Program:
         self.unmodelled: list[tuple[int, int, bool, int, int]] = []
         self.flash_writes: list[tuple[int, int, int]] = []
         self.writes: list[int] = []
+        self.queue: list[int] = []
         self.core = Core(
             lambda *access: self.unmodelled.append(access),
             lambda *store: self.flash_writes.append(store),
@@ -41,13 +43,14 @@ class Program:
         self.core.map_memory(FLASH, bytearray(code.ljust(0x10000, b"\xff")), flash=True, code=True)
         self.core.map_memory(RAM, bytearray(0x10000))
         self.mem = array.array("I", [0] * 4)
+        self.flags = array.array("I", [MODELLED | WRITE_HOOK, MODELLED, MODELLED, 0])
         self.on_write: Callable[[int, int, int], object] = lambda offset, value, size: (
             self.writes.append(value)
         )
         self.core.map_device(
             DEVICE, 16, self.mem, array.array("I", [~0 & 0xFFFFFFFF] * 4),
-            array.array("I", [0, 0, 0xFF, 0]), array.array("I", [5, 1, 1, 0]),
-            lambda offset: 0, self.device_write,
+            array.array("I", [0, 0, 0xFF, 0]), self.flags,
+            lambda offset: 0, self.device_write, self.queue,
         )  # fmt: skip
         assert self.core.reset(FLASH)
 

@@ -57,27 +57,6 @@ reset:
     assert not p.unmodelled
 
 
-def test_device_word_masks_and_unmodelled(program):
-    p = program("""
-    .thumb_func
-reset:
-    ldr r4, =0x40000000
-    ldr r5, =0x11223344
-    str r5, [r4, #4]
-    movs r5, #0x99
-    strb r5, [r4, #5]
-    ldrh r6, [r4, #6]
-    str r6, [r4]
-    ldr r6, [r4, #12]
-    str r6, [r4]
-    b .
-    """)
-    p.run()
-    assert p.mem[1] == 0x11229944
-    assert p.writes == [0x1122, 0]
-    assert [(a, s, w) for a, s, w, _, _ in p.unmodelled] == [(0x4000000C, 4, False)]
-
-
 def test_write_one_to_clear(program):
     p = program("""
     .thumb_func

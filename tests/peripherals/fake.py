@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 from random import Random
 
-from omvsim.peripherals.base import MODELLED, READ_HOOK, WRITE_HOOK, BusError, Peripheral
+from omvsim.peripherals.base import MODELLED, QUEUED, READ_HOOK, WRITE_HOOK, BusError, Peripheral
 
 RAM, RAM_SIZE = 0x24000000, 0x80000
 
@@ -94,5 +94,8 @@ class Bus:
             lanes = ((1 << 8 * size) - 1) << shift
             value = p.mem[i] & ~lanes & ~p.w1c[i] | value << shift & lanes
         p.mem[i] = (p.mem[i] & ~p.wmask[i] | value & p.wmask[i]) & ~(value & p.w1c[i])
-        if p.flags[i] & WRITE_HOOK:
+        if p.flags[i] >= QUEUED:
+            p.flags[i] -= QUEUED
+            p.queue.append(value)
+        elif p.flags[i] & WRITE_HOOK:
             p.bus_write(i * 4, value, size)

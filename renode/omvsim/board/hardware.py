@@ -31,6 +31,7 @@ class MappedDevice:
     flags: memoryview
     bus_read: Callable[[int], int]
     bus_write: Callable[[int, int, int], object]
+    queue: list[int]
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,8 @@ def _device(name: str, p: Peripheral, base: int, first: int, size: int) -> Mappe
         p.bus_write(first + offset, value, size)
 
     if not first:  # no detour where offsets are the component's own
-        return MappedDevice(
-            name, p, base, size, p.mem[words], wmask, w1c, flags, p.bus_read, p.bus_write
-        )
-    return MappedDevice(name, p, base, size, p.mem[words], wmask, w1c, flags, read, write)
+        read, write = p.bus_read, p.bus_write
+    return MappedDevice(name, p, base, size, p.mem[words], wmask, w1c, flags, read, write, p.queue)
 
 
 def _connect(entry: Entry, component: Component, wire: Connection, target: Component) -> None:

@@ -156,8 +156,8 @@ class Embedded:
             self._core.map_memory(memory.base, memory.component.data, flash=in_flash, code=in_flash)
         for d in self._hardware.devices:
             self._core.map_device(
-                d.base, d.size, d.mem, d.wmask, d.w1c, d.flags, d.bus_read, d.bus_write
-            )
+                d.base, d.size, d.mem, d.wmask, d.w1c, d.flags, d.bus_read, d.bus_write, d.queue
+            )  # fmt: skip
         self._rcc = self._only(Rcc)
         self._ethernet = self._only(Eth)
         self._ethernet.frame_ready = self._on_frame

@@ -13,7 +13,7 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
-MODELLED, READ_HOOK, WRITE_HOOK = 1, 2, 4
+MODELLED, READ_HOOK, WRITE_HOOK, QUEUED = 1, 2, 4, 8  # times QUEUED: see queue_writes
 WORD = 0xFFFFFFFF
 #: what the calendar shows after power-on without a battery
 COLD_RTC = datetime(2000, 1, 1)
@@ -238,7 +238,7 @@ class Peripheral(Component):
     size: ClassVar[int] = 0x400
     wmask: ClassVar[array[int]]
     w1c: ClassVar[array[int]]
-    flags: ClassVar[array[int]]
+    _modelled: ClassVar[array[int]]
     _reset: ClassVar[array[int]]
     _registers: ClassVar[dict[str, Reg]]
 
@@ -252,7 +252,7 @@ class Peripheral(Component):
             for name, reg in vars(base).items()
             if isinstance(reg, Reg)
         }
-        cls.wmask, cls.w1c, cls.flags, cls._reset = (array("I", [0] * words) for _ in range(4))
+        cls.wmask, cls.w1c, cls._modelled, cls._reset = (array("I", [0] * words) for _ in range(4))
         for reg in cls._registers.values():
             for offset in reg.offsets():
                 i = offset // 4
@@ -260,7 +260,7 @@ class Peripheral(Component):
                 cls.wmask[i] = 0 if "old" in reg.arguments else reg.masks["rw"]
                 cls.w1c[i] = reg.masks["w1c"]
                 cls._reset[i] = reg.reset
-                cls.flags[i] = (
+                cls._modelled[i] = (
                     MODELLED
                     | (READ_HOOK if reg.read_hook else 0)
                     | (WRITE_HOOK if reg.write_hook or reg.masks["rc_w0"] else 0)
@@ -270,6 +270,8 @@ class Peripheral(Component):
         super().__init__(machine)
         self.mem = memoryview(bytearray(self.size)).cast("I")
         self.mem[:] = memoryview(self._reset)
+        self.flags = array("I", self._modelled)
+        self.queue: list[int] = []
         self._writers: dict[int, Callable[[int], object]] = {}
         self._readers: dict[int, Callable[[], int]] = {}
         for name, reg in self._registers.items():
@@ -317,8 +319,13 @@ class Peripheral(Component):
         self.access_size = size
         self._writers[offset](value)
 
+    def queue_writes(self, offset: int, count: int) -> None:
+        """The core appends the next `count` values written there to `queue`, and calls no hook."""
+        self.flags[offset // 4] = self._modelled[offset // 4] + count * QUEUED
+
     def reset(self) -> None:
         self.mem[:] = memoryview(self._reset)
+        self.flags[:] = self._modelled
 
 
 class Memory(Component):

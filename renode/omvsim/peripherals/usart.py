@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
 
+TDR = 0x28
 FIFO_DEPTH = 16
 PRESCALERS = (1, 2, 4, 6, 8, 10, 12, 16, 32, 64, 128, 256)
 DATA_BITS = {0: 8, 1: 9, 2: 7, 3: 8}  # by M1:M0, parity included
@@ -80,7 +81,7 @@ class Usart(Peripheral):
     isr = Reg(0x1C, reset=TC | TXE, access="r")
     icr = Reg(0x20, access="w")
     rdr = Reg(0x24, access="r", rdr=bits(0, 9))
-    tdr = Reg(0x28, tdr=bits(0, 9))
+    tdr = Reg(TDR, tdr=bits(0, 9))
     presc = Reg(0x2C, prescaler=bits(0, 4))
 
     def __init__(self, machine: Machine, *, frequency: int, lowPowerMode: bool = False) -> None:
@@ -103,7 +104,8 @@ class Usart(Peripheral):
             event.cancel()
         self._events.clear()
         self._rx: deque[int] = deque()
-        self._tx: deque[int] = deque()
+        self._tx = self.queue
+        self._tx.clear()
         self._wire.clear()
         self._format: tuple[int, ...] = ()
         self._configure()
@@ -168,7 +170,7 @@ class Usart(Peripheral):
             self._flags()
             return
         self._format = format
-        self._room = 0  # characters more that change no flag
+        self._room(0)
         self._catch_up()
         self._configure_time()
         self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
@@ -190,10 +192,11 @@ class Usart(Peripheral):
 
     def _flags(self) -> None:
         """The flags that mirror the FIFOs, then the interrupt line."""
-        isr = self.isr.value & ~MIRRORS | self._rx_flags[len(self._rx)]
-        self.isr.value = isr = isr | self._tx_flags[len(self._tx)]
-        if bool(isr & self._enabled) is not self.IRQ.level:
-            self.IRQ.set(isr & self._enabled)
+        mirrors = self._rx_flags[len(self._rx)] | self._tx_flags[len(self._tx)]
+        self.isr.value = isr = self.isr.value & ~MIRRORS | mirrors
+        heard = isr & self._enabled != 0
+        if heard is not self.IRQ.level:
+            self.IRQ.set(heard)
 
     @icr.on_write
     def _clear_flags(self, value: int) -> None:
@@ -208,7 +211,7 @@ class Usart(Peripheral):
         self._catch_up()
         if value & 1 << 4:  # TXFRQ
             self._tx.clear()
-            self._room = 0
+            self._room(0)
             self._hasten()
         self._flags()
 
@@ -216,22 +219,23 @@ class Usart(Peripheral):
 
     @tdr.on_write
     def _write(self, value: int) -> None:
-        if self._room:  # whatever has left, no flag changes
-            self._room -= 1
-            self._tx.append(value & self._mask)
-            return
         self._catch_up()
         if len(self._tx) < self._depth:
-            self._tx.append(value & self._mask)
+            self._tx.append(value)
         self._hasten()
         self.isr.value &= ~TC
         self._send()
         self._flags()
-        self._room = self._more[len(self._tx)] if "tx" in self._events else 0
+        if "tx" in self._events:
+            self._room(self._more[len(self._tx)])
+
+    def _room(self, characters: int) -> None:
+        """So many more change no flag, however many leave meanwhile."""
+        self.queue_writes(TDR, characters)
 
     def _send(self) -> None:
         if self._sending and self._tx and "tx" not in self._events:
-            self._leaving = self._tx.popleft()
+            self._leaving = self._tx.pop(0) & self._mask
             self._ends = self.machine.now + self.character_ns
             self._start()
 
@@ -252,15 +256,16 @@ class Usart(Peripheral):
 
     def _progress(self) -> None:
         """What has left by now."""
-        self._room = 0
+        self._room(0)
         self._events.pop("tx").cancel()
         first, late = self._ends, self.machine.now - self._ends
         left = [self._leaving] if late >= 0 else []
         if left and self._sending:  # and what was behind it
             behind = late // self.character_ns
-            left += [self._tx.popleft() for _ in range(min(len(self._tx), behind))]
+            left += [character & self._mask for character in self._tx[:behind]]
+            del self._tx[:behind]
             if self._tx:
-                self._leaving = self._tx.popleft()
+                self._leaving = self._tx.pop(0) & self._mask
                 self._ends += len(left) * self.character_ns
                 self._start()
         elif not left:

@@ -217,7 +217,13 @@ static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint
         value = (d->mem[i] & ~lanes & ~d->w1c[i]) | (value << shift & lanes);
     }
     d->mem[i] = ((d->mem[i] & ~d->wmask[i]) | (value & d->wmask[i])) & ~(value & d->w1c[i]);
-    if (d->flags[i] & WRITE_HOOK) {
+    if (d->flags[i] >= QUEUED) {
+        d->flags[i] -= QUEUED;
+        PyObject *queued = PyLong_FromUnsignedLong(value);
+        if (!queued || PyList_Append(d->queue, queued) < 0)
+            python_failed(c);
+        Py_XDECREF(queued);
+    } else if (d->flags[i] & WRITE_HOOK) {
         const uint32_t values[] = {i * 4, value, size};
         Py_XDECREF(call_hook(c, d->bus_write, values, 3));
     }

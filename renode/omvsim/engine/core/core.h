@@ -13,7 +13,7 @@
 enum { RESET = 1, NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT,
        SVCALL = 11, DEBUG_MONITOR, PENDSV = 14, SYSTICK, EXTERNAL };
 enum { EXCEPTIONS = 256, WORDS = EXCEPTIONS / 32, MPU_REGIONS = 16, REGIONS = 32 };
-enum { MODELLED = 1, READ_HOOK = 2, WRITE_HOOK = 4 };
+enum { MODELLED = 1, READ_HOOK = 2, WRITE_HOOK = 4, QUEUED = 8 };
 enum { SLICE = 20000000 }; /* core clocks between two looks at Python's signals */
 enum { GLANCE = 2000 };    /* core clocks between two looks at the host's clock */
 enum { PAGE = 4096, BLOCK_SHIFT = 10 };
@@ -61,7 +61,7 @@ typedef struct {
     uint32_t base, size;
     uint32_t *mem, *wmask, *w1c, *flags;
     Py_buffer views[4];
-    PyObject *bus_read, *bus_write;
+    PyObject *bus_read, *bus_write, *queue; /* flags / QUEUED writes go there, without the hook */
 } Device;
 
 typedef struct {

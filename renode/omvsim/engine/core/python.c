@@ -39,6 +39,7 @@ static int core_traverse(Core *c, visitproc visit, void *arg)
     for (int i = 0; i < c->device_count; i++) {
         Py_VISIT(c->devices[i].bus_read);
         Py_VISIT(c->devices[i].bus_write);
+        Py_VISIT(c->devices[i].queue);
     }
     return 0;
 }
@@ -50,6 +51,7 @@ static int core_clear(Core *c)
     for (int i = 0; i < c->device_count; i++) {
         Py_CLEAR(c->devices[i].bus_read);
         Py_CLEAR(c->devices[i].bus_write);
+        Py_CLEAR(c->devices[i].queue);
     }
     return 0;
 }
@@ -113,9 +115,9 @@ static PyObject *map_memory(Core *c, PyObject *args, PyObject *kwargs)
 static PyObject *map_device(Core *c, PyObject *args)
 {
     unsigned long base, size;
-    PyObject *tables[4], *bus_read, *bus_write;
-    if (!PyArg_ParseTuple(args, "kkOOOOOO", &base, &size, &tables[0], &tables[1], &tables[2],
-                          &tables[3], &bus_read, &bus_write))
+    PyObject *tables[4], *bus_read, *bus_write, *queue;
+    if (!PyArg_ParseTuple(args, "kkOOOOOOO!", &base, &size, &tables[0], &tables[1], &tables[2],
+                          &tables[3], &bus_read, &bus_write, &PyList_Type, &queue))
         return NULL;
     if (base < PERIPHERALS_BASE || base - PERIPHERALS_BASE > PERIPHERALS_SIZE - size)
         return PyErr_Format(PyExc_ValueError, "0x%08lX is outside the peripheral space", base);
@@ -143,6 +145,7 @@ static PyObject *map_device(Core *c, PyObject *args)
     d->size = (uint32_t)size;
     d->bus_read = Py_NewRef(bus_read);
     d->bus_write = Py_NewRef(bus_write);
+    d->queue = Py_NewRef(queue);
     c->device_count++;
     uint32_t first = (d->base - PERIPHERALS_BASE) >> BLOCK_SHIFT;
     uint32_t last = (d->base - PERIPHERALS_BASE + d->size - 1) >> BLOCK_SHIFT;
@@ -382,7 +385,7 @@ static PyMethodDef methods[] = {
     {"map_memory", (PyCFunction)(void (*)(void))map_memory, METH_VARARGS | METH_KEYWORDS,
      "map_memory(base, data, flash=False, code=False)"},
     {"map_device", (PyCFunction)map_device, METH_VARARGS,
-     "map_device(base, size, mem, wmask, w1c, flags, bus_read, bus_write)"},
+     "map_device(base, size, mem, wmask, w1c, flags, bus_read, bus_write, queue)"},
     {"reset", (PyCFunction)py_reset, METH_VARARGS, "reset(vtor) -> False if vtor is no memory"},
     {"run", (PyCFunction)py_run, METH_VARARGS,
      "run(limit) -> 'limit', 'event', 'stop', 'reset', 'fault' or 'lockup'"},

@@ -81,14 +81,18 @@ class Thrower(Application):
     """Sends something that is no handshake, and leaves."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._data, self.over = data, False
 
     def opened(self, stream: Stream) -> None:
         stream.write(self._data)
         stream.close()
 
     def ended(self, stream: Stream) -> None:
+        self.over = True
         stream.close()
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        self.over = True
 
 
 class Recorder(SslClient):
@@ -436,3 +440,23 @@ def open_ends(count: int = 1_000_000) -> Iterator[Row]:
         good = client.got == b"pinglast"
     seconds = time.process_time() - began
     yield f"{count} damaged records on an open connection of DTLS", seconds, "s of a core", good
+
+
+def hellos(count: int = 20_000) -> Iterator[Row]:
+    """Connections to the camera's TLS server whose first record has a damaged header."""
+    with Testbed(scenario=scenarios.loads(WORLD)) as testbed:
+        testbed.boot()
+        began, facing = time.process_time(), Facing(testbed, "TLS server")
+        breaker, host = facing.breaker, facing.host
+        breaker.on = False
+        good = facing.meet().startswith(b"ping")
+        hello = next(w[14:] for w in breaker.wholes if w[14] == 22 and w[19] == 1)
+        for _ in range(count):
+            record = bytearray(hello)
+            at = breaker.dice.randrange(11)  # content type, versions, lengths, message type
+            record[at] ^= breaker.dice.randrange(1, 256)
+            host.connect(facing.camera, 8443, thrower := Thrower(bytes(record)), testbed.now)
+            testbed.run_until(lambda: thrower.over, 30 * SECOND)
+        good = good and facing.meet().startswith(b"ping")
+    seconds = time.process_time() - began
+    yield f"{count} damaged ClientHellos for the camera's TLS server", seconds, "s of a core", good

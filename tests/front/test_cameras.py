@@ -48,7 +48,9 @@ def visit(out: Path, cameras: int) -> list[str]:
         first.boot()
         server = first.start(ECHO.replace("visits", str(cameras)))
         first.run_for(10**8)
-        others = [Testbed(out=out / f"c{n}", beside=first, name=f"c{n}") for n in range(cameras)]
+        others = [
+            Testbed(out=out / f"c{n}", world=first.world, name=f"c{n}") for n in range(cameras)
+        ]
         for other in others:
             other.boot()
         first.run_for(2 * SECOND - first.now)  # the same moment, whatever the steps were
@@ -107,7 +109,7 @@ def test_a_camera_that_prints_in_its_sleep_is_heard_at_once() -> None:
     """Its FIFO runs empty after it has gone to sleep; the others sleep on."""
     with Testbed() as first:
         first.boot()
-        second = Testbed(beside=first, name="second")
+        second = Testbed(world=first.world, name="second")
         second.boot()
         for camera in (first, second):
             start = camera.now
@@ -125,7 +127,7 @@ def test_the_same_cameras_meet_in_the_same_way_again(tmp_path: Path) -> None:
 
 
 def test_a_camera_that_faults_tells_whoever_waits_and_the_others_go_on() -> None:
-    with Testbed() as first, Testbed(beside=first, name="second") as second:
+    with Testbed() as first, Testbed(world=first.world, name="second") as second:
         first.boot()
         second.boot()
         second.start("import machine\nmachine.mem32[0x1234] = 1")
@@ -137,7 +139,7 @@ def test_a_camera_that_faults_tells_whoever_waits_and_the_others_go_on() -> None
 
 def test_two_cameras_of_one_name_are_refused() -> None:
     with Testbed() as first, pytest.raises(UserError, match="two cameras named camera"):
-        Testbed(beside=first)
+        Testbed(world=first.world)
 
 
 def test_run_beside_another_camera(omvsim: Run, tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_run_beside_nothing_sensible(omvsim: Run, tmp_path: Path, given: str, to
 def test_a_camera_that_leaves_takes_its_evidence_along(tmp_path: Path) -> None:
     with Testbed() as first:
         first.boot()
-        with Testbed(out=tmp_path, beside=first, name="guest") as guest:
+        with Testbed(out=tmp_path, world=first.world, name="guest") as guest:
             guest.boot()
         assert frames(tmp_path / "net.pcapng")
         assert first.exec("print(1)") == "1\n"

@@ -129,7 +129,7 @@ def add_beside(
     """Another camera in the network of the first, which has booted."""
     world = replace(testbed.scenario, faults=(), rules=())
     camera = stack.enter_context(Testbed(
-        other.firmware or options.firmware, world, board=options.board, beside=testbed,
+        other.firmware or options.firmware, world, board=options.board, world=testbed.world,
         name=other.name, **more,
     ))  # fmt: skip
     camera.waiting = testbed.waiting

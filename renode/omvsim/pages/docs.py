@@ -95,7 +95,7 @@ class Attempt:
                     testbed.exec(
                         f"import os\ntry:\n os.mkdir({str(folder)!r})\nexcept OSError:\n pass"
                     )
-            testbed.put(name, testbed.content(file))
+            testbed.put(name, testbed.world.content(file))
         for name in self.needs.modules:
             try:
                 testbed.exec(f"import {name}")
@@ -110,7 +110,7 @@ class Attempt:
     def _execute(self, testbed: Testbed) -> tuple[Status, str]:
         """Run the example until it ends, or for a while after its clients have gone."""
         execution = testbed.start(self.example.source, self.printed.extend)
-        visits = len(testbed.scenario.clients)
+        visits = len(testbed.world.scenario.clients)
 
         def gone() -> bool:
             return 0 < visits <= sum(map(_gone, _visitors(testbed)))

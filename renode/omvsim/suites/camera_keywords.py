@@ -31,7 +31,7 @@ class CameraKeywords(Keywords):
     @keyword
     def camera_has_file(self, name: str, **source: str) -> None:
         """Put a file on the camera: text=, certificate= or key= (and format=der, pem, pkcs8)."""
-        self.testbed.put(name, self.testbed.content(File(**source)))  # type: ignore[arg-type]
+        self.testbed.put(name, self.testbed.world.content(File(**source)))  # type: ignore[arg-type]
 
     @keyword
     def camera_knows(self, **variables: Any) -> None:
@@ -212,7 +212,7 @@ class CameraKeywords(Keywords):
     def file_is_on_the_host(self, name: str, **source: str) -> str:
         """Write a file beside the evidence, as `Camera Has File` would; its path."""
         path = self._folder / name
-        path.write_bytes(self.testbed.content(File(**source)))  # type: ignore[arg-type]
+        path.write_bytes(self.testbed.world.content(File(**source)))  # type: ignore[arg-type]
         return str(path)
 
     @keyword

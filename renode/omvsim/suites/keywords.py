@@ -82,11 +82,11 @@ class Keywords:
         """Boot one more camera in this network, where DNS knows it by its name; of the scenario
         its own `[camera]`, `[[fault]]` and `[[rule]]` hold. The keywords that follow are about
         it; its evidence goes to a folder of its name in the first one's."""
-        beside = self.testbed
+        world = self.testbed.world
         self._put_aside()
         self._out = self._out and self._out / name
         self._printed, self._script = bytearray(), None
-        self._switch_on(firmware, scenario, beside=beside, name=name)
+        self._switch_on(firmware, scenario, world=world, name=name)
 
     @keyword
     def turn_to_camera(self, name: str) -> None:

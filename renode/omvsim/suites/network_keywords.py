@@ -19,7 +19,7 @@ class NetworkKeywords(Keywords):
     def network_has_server(self, kind: str, name: str, **options: Any) -> None:
         """Another server: the keys of a scenario's [[server]]; the address has a default, and a
         TLS or DTLS server's ciphers are those of the variable CIPHERS."""
-        address = f"192.168.1.{30 + len(self.testbed.scenario.servers)}"
+        address = f"192.168.1.{30 + len(self.testbed.world.scenario.servers)}"
         given = {"address": address, **ciphers(kind), **options}
         self.testbed.serve(kind=kind, name=name, **typed(given))
 

@@ -64,7 +64,7 @@ class PeerKeywords(CameraKeywords, NetworkKeywords):
         to this. In a wish, 0-3 and 10,20 stand for several; hostile/camera/connections.py
         tells what each came to."""
         expanded = [wish for text in wishes for wish in expand(text)]
-        name = f"server{len(self.testbed.scenario.servers)}.example"
+        name = f"server{len(self.testbed.world.scenario.servers)}.example"
         self.network_has_server(
             "tls", name, port=9443, certificate="example_p256", greeting="hello ",
             misbehave=" ".join(expanded),
@@ -77,7 +77,7 @@ class PeerKeywords(CameraKeywords, NetworkKeywords):
         """The same for clients that come to the camera's server, hostile/camera/visits.py."""
         expanded = [wish for text in wishes for wish in expand(text)]
         self.camera_starts(str(HOSTILE / "visits.py"), count=len(expanded))
-        number = len(self.testbed.scenario.clients)
+        number = len(self.testbed.world.scenario.clients)
         name = f"client{number}"
         self.client_calls_camera(
             name=name, address=f"192.168.1.{20 + number}", send="ping",
@@ -182,7 +182,7 @@ class PeerKeywords(CameraKeywords, NetworkKeywords):
     @keyword
     def peer_should_have_been_shown(self, certificate: str) -> None:
         """The camera has shown this certificate of the scenario, byte for byte."""
-        if self.peer.certificate != self.testbed.content(File(certificate=certificate)):
+        if self.peer.certificate != self.testbed.world.content(File(certificate=certificate)):
             raise AssertionError("the camera has shown another certificate, or none")
 
     @keyword

@@ -1,32 +1,37 @@
-"""An emulated camera in a virtual network: `Testbed`, and what carries its console to others."""
+"""An emulated camera in a virtual network: `Testbed`, and what carries its console to others.
 
-from omvsim.testbed.testbed import (
-    BOARD,
-    MILLISECOND,
-    SECOND,
+with Testbed() as testbed:
+    testbed.boot()
+    print(testbed.run(Path("firmware/examples/tls_client.py")))
+"""
+
+from omvsim.testbed.camera import BOARD, Camera
+from omvsim.testbed.ends import (
     FirmwareFault,
     ScriptError,
     ScriptExit,
     ScriptReset,
-    Testbed,
     TimeLimit,
-    both,
-    find_scenario,
     outcome_of,
-    read_script,
-    testbed_version,
 )
+from omvsim.testbed.named import find_scenario, read_script
+from omvsim.testbed.record import both, testbed_version
+from omvsim.testbed.world import MILLISECOND, SECOND, World
+
+Testbed = Camera  # the usual one: in a world of its own
 
 __all__ = [
     "BOARD",
     "MILLISECOND",
     "SECOND",
+    "Camera",
     "FirmwareFault",
     "ScriptError",
     "ScriptExit",
     "ScriptReset",
     "Testbed",
     "TimeLimit",
+    "World",
     "both",
     "find_scenario",
     "outcome_of",

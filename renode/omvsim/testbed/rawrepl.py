@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -189,3 +190,20 @@ def _status(told: str) -> int | str:
     except (ValueError, SyntaxError):
         return told
     return value if isinstance(value, int | str) else told
+
+
+def writing(name: str, content: bytes) -> str:
+    """Source that writes a file on the camera."""
+    lines = [f"f=open({name!r},'wb')", "w=f.write"]
+    chunks = [content[i : i + 252] for i in range(0, len(content), 252)]
+    if len(repr(content)) > len(content) * 4 / 3:  # each byte on the line costs host time
+        lines.append("from binascii import a2b_base64 as a")
+        lines += [f"w(a({b64encode(chunk)!r}))" for chunk in chunks]
+    else:
+        lines += [f"w({chunk!r})" for chunk in chunks]
+    return "\n".join([*lines, "f.close()"])
+
+
+def shown(printed: bytes | bytearray) -> str:
+    """What the camera has printed, as lines."""
+    return printed.decode(errors="replace").replace("\r\n", "\n")

@@ -1,0 +1,53 @@
+"""What a person names: a scenario, a script."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from pathlib import Path
+
+import netsim
+from netsim import paths
+from netsim import scenario as scenarios
+from omvsim.errors import UserError
+
+LARGEST_SCRIPT = 1 << 20  # bytes, from standard input
+
+
+def find_scenario(
+    name: netsim.Scenario | str | Path | None, outside: bool = False
+) -> netsim.Scenario:
+    """A scenario by file, or by the name of a packaged one; None is the default one. Files that it
+    names lie below its folder, unless they may be outside."""
+    if isinstance(name, netsim.Scenario):
+        return name
+    if name is None:
+        return scenarios.default()
+    path = Path(name)
+    return scenarios.load(path, outside) if path.suffix == ".toml" else scenarios.named(str(name))
+
+
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(LARGEST_SCRIPT + 1)
+    if len(content) > LARGEST_SCRIPT:
+        raise UserError(f"-: a script of more than {LARGEST_SCRIPT >> 20} MB: name its file")
+    return content
+
+
+def read_script(path: Path) -> bytes:
+    """A camera script, without a byte-order mark; `-` is standard input. UserError if it is
+    missing or not UTF-8."""
+    try:
+        content = _standard_input() if path == Path("-") else paths.read(path)
+        content = content.removeprefix(codecs.BOM_UTF8)
+        content.decode()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such script: check the path") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the script: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}:{line}: byte 0x{content[error.start]:02X} is not UTF-8: save it as UTF-8"
+        ) from None
+    return content

@@ -1,0 +1,105 @@
+"""What is kept of a camera's run: what it was, how it ended, what its cause is sought in."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import netsim
+from netsim import Event, paths
+from omvsim import image as images
+from omvsim.engine import Engine
+from omvsim.errors import UserError
+from omvsim.evidence import OUTCOMES, Result, cause
+from omvsim.evidence.case import Case, packets
+from omvsim.evidence.places import call_stack
+
+if TYPE_CHECKING:
+    from omvsim.testbed.camera import Camera
+
+LAST_EVENTS = 5  # of the conversation, that are told beside a fault
+
+
+@cache
+def testbed_version() -> str:
+    """The version of the installed package; nothing in a bare checkout."""
+    try:
+        return version("openmv-testbed")
+    except PackageNotFoundError:
+        return ""
+
+
+def both(
+    one: Callable[[Event], None] | None, other: Callable[[Event], None]
+) -> Callable[[Event], None]:
+    """What passes each event on to two."""
+
+    def tell(event: Event) -> None:
+        if one:
+            one(event)
+        other(event)
+
+    return tell
+
+
+def begun(
+    image: images.Image, board: Path, world: netsim.Scenario, engine: Engine, **more: Any
+) -> Result:
+    """The result of a run that begins; `more` are fields of it."""
+    return Result(
+        image=images.display(image.path),
+        image_sha256=image.sha256,
+        board=images.display(board),
+        seed=world.seed,
+        engine=engine.name,
+        engine_version=engine.version,
+        started=world.time.isoformat(),
+        image_path=str(image.path.resolve()),
+        board_path=str(board.resolve()),
+        board_sha256=hashlib.sha256(paths.read(board)).hexdigest(),
+        testbed_version=testbed_version(),
+        **more,
+    )
+
+
+def ended(camera: Camera, outcome: str, detail: str, began: float) -> Case | None:
+    """Note in the camera's result how its run has ended, which began at the host's monotonic
+    time."""
+    result, engine = camera.result, camera.engine
+    result.outcome, result.detail = outcome, detail
+    result.exit_code = OUTCOMES[outcome]
+    case = case_of(camera, outcome, detail)
+    result.cause = cause.sentence(case) if case else ""
+    result.virtual_ns, result.instructions = engine.now, engine.instructions
+    result.host_seconds = round(time.monotonic() - began, 3)
+    result.fault, result.unmodelled = engine.fault, engine.unmodelled
+    if result.fault and outcome in ("fault", "lockup"):
+        result.stack = call_stack(camera.image.path, result.fault.r, engine.word)
+        before = [e for e in camera.port.events if e.time <= result.fault.now]
+        result.wire = [str(event) for event in before[-LAST_EVENTS:]]
+    result.unmodelled_beyond = engine.unmodelled_beyond
+    return case
+
+
+def case_of(camera: Camera, outcome: str, detail: str) -> Case | None:
+    """What is known of a run that ends so; None where it needs no cause."""
+    if outcome in ("passed", "interrupted", "error"):
+        return None
+    own, engine, evidence = camera.scenario, camera.engine, camera.evidence
+    try:
+        files = netsim.camera_files(own) | camera.written
+    except UserError:  # files that have gone meanwhile
+        files = camera.written
+    world = replace(camera.world.scenario, faults=own.faults, camera=own.camera)
+    return Case(
+        outcome, detail, camera.source.decode("utf-8", "replace"), engine.now, engine.clock,
+        world, files, packets(evidence.capture) if evidence else (),
+        evidence.events if evidence else (), engine.fault, str(camera.port.address or ""),
+        engine.instructions, camera.image.path,
+    )  # fmt: skip

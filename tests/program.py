@@ -20,7 +20,9 @@ Start = Callable[..., "subprocess.Popen[str]"]
 HANGS = 600  # seconds
 READY = multiprocessing.get_context("forkserver")
 READY.set_forkserver_preload(
-    [f"omvsim.{name}" for name in ("cli", "suites.worker", "engine.embedded", *MODULES.values())]
+    # not the shell's: it binds all of scapy's layers, which no other command may lean on
+    ["omvsim.cli", "omvsim.suites.worker", "omvsim.engine.embedded"]
+    + [f"omvsim.commands.{name}" for name in {*MODULES.values()} - {"shell"}]
 )
 
 

@@ -1,5 +1,6 @@
 """A DNS server for one zone of A and CNAME records: RFC 1035."""
 
+import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
@@ -14,6 +15,12 @@ _TTL_S = 300
 _A, _CNAME, _ANY, _IN = 1, 5, 255, 1
 _MOST_ALIASES = 8
 _NO_ERROR, _FORMAT_ERROR, _NO_NAME, _NOT_IMPLEMENTED = 0, 1, 3, 4
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+def is_name(text: str) -> bool:
+    """A DNS name (RFC 1035 section 2.3.4), with underscores, as the field has them."""
+    return len(text) <= 253 and all(map(_LABEL.fullmatch, text.split(".")))
 
 
 class DnsServer:

@@ -11,20 +11,18 @@ from types import FrameType
 from typing import Any
 
 from omvsim import interrupts, terminal
+from omvsim.commands.options import Parser, output_options
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
-from omvsim.options import Parser, output_options
-from omvsim.testbed import (
-    testbed_version,
-)
+from omvsim.testbed import testbed_version
 
 #: commands and their modules, of which only the chosen one is imported
-MODULES = {"run": "commands.run", "repl": "commands.repl", "check": "suites.check"}
-MODULES |= {"docs": "pages.docs", "certs": "commands.certs", "shell": "testbed.shell"}
-MODULES |= {"replay": "repeat.replay", "bisect": "repeat.bisect", "import": "captures.importer"}
-MODULES |= {name: f"commands.{name}" for name in ("renode", "demo", "doctor", "firmware", "init")}
+NAMES = (
+    "run", "repl", "check", "docs", "certs", "shell", "replay", "bisect", "import", "renode",
+    "demo", "doctor", "firmware", "init",
+)  # fmt: skip
 LISTS = ("scenarios", "misbehaviours", "keywords")
-MODULES |= dict.fromkeys(LISTS, "commands.lists")
+MODULES = {name: name for name in NAMES} | {"import": "import_"} | dict.fromkeys(LISTS, "lists")
 NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware", "init", *LISTS}
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -71,7 +69,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
     known = {name: [module] for name, module in MODULES.items()}
     for module in known.get(chosen, list(dict.fromkeys(MODULES.values()))):
-        importlib.import_module(f"omvsim.{module}").add_command(commands)
+        importlib.import_module(f"omvsim.commands.{module}").add_command(commands)
     parser.add_argument(
         "--print-completion", action=Completion, choices=SHELLS, metavar="SHELL",
         help=f"print what completes commands and options in {', '.join(SHELLS)}",

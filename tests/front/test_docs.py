@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omvsim.commands import docs as docs_command
 from omvsim.errors import UserError
-from omvsim.pages import docs, examples, surroundings
+from omvsim.pages import examples, surroundings
 from omvsim.pages.programs import Uses, unbound
 
 PAGES = Path(__file__).parent / "pages"
@@ -35,7 +36,7 @@ def run_docs(capsys: pytest.CaptureFixture[str]) -> Docs:
 
     def run(*arguments: object) -> tuple[int, list[str]]:
         parser = argparse.ArgumentParser()
-        docs.add_command(parser.add_subparsers())
+        docs_command.add_command(parser.add_subparsers())
         options = parser.parse_args(["docs", *map(str, arguments)])
         options.interrupt = NoInterrupt()
         code = options.call(options)
@@ -499,7 +500,7 @@ def test_interrupt_keeps_what_is_known(
     image: Path, page: Callable[..., Path], tmp_path: Path
 ) -> None:
     parser = argparse.ArgumentParser()
-    docs.add_command(parser.add_subparsers())
+    docs_command.add_command(parser.add_subparsers())
     path = page("print(1)", "while True:\n    pass")
     options = parser.parse_args(["docs", "--out", str(tmp_path / "out"), str(path)])
 
@@ -542,7 +543,7 @@ def test_bad_input_is_told_in_one_line(
 
 def test_help_shows_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser(prog="omvsim")
-    docs.add_command(parser.add_subparsers())
+    docs_command.add_command(parser.add_subparsers())
     with pytest.raises(SystemExit):
         parser.parse_args(["docs", "--help"])
     text = capsys.readouterr().out

@@ -16,8 +16,8 @@ from socket import create_connection, create_server
 import pytest
 from omvsim.captures import importer
 from omvsim.captures.chains import Chains
-from omvsim.captures.importer import import_capture
 from omvsim.cli import Interrupt
+from omvsim.commands.import_ import import_capture
 from omvsim.errors import UserError
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether

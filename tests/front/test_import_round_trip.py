@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omvsim.captures.importer import import_capture
 from omvsim.cli import Interrupt
+from omvsim.commands.import_ import import_capture
 from omvsim.testbed import SECOND, ScriptError, Testbed, TimeLimit
 from scapy.layers.inet import IP, TCP
 from scapy.packet import Raw

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from omvsim.commands import cameras
-from omvsim.options import duration, is_name, size, whole
-from omvsim.testbed import bridge
+from omvsim.commands.options import duration, size, whole
+
+from netsim.services.dns import is_name
 
 LONG = "9" * 400
 
@@ -26,8 +27,9 @@ def test_duration(text: str, nanoseconds: int) -> None:
         (duration, ["", "1", "0s", "-1s", "1e3s", "²s", "٣s", "525601m", f"{LONG}s"]),
         (size(16 << 30), ["", "1", "0MB", "1mb", "1 MB", "-1MB", "10000MB", "1.5MB", "17GB"]),
         (whole(9, "number"), ["", "0", "10", "-1", "1.0", "²", "٣", LONG, "9" * 5000]),
-        (bridge.forward, ["80", "80:0", "65536:80", f"{LONG}:80", "٣:80", "a..b:80:80", "::1:8:8"]),
-        (bridge.reach, ["x", "=h:1", "x=h:0", f"x=h:{LONG}", "x=h:٣", "a..b=h:1", "x=a..b:1",
+        (cameras.forward, ["80", "80:0", "65536:80", f"{LONG}:80", "٣:80", "a..b:80:80",
+                           "::1:8:8"]),
+        (cameras.reach, ["x", "=h:1", "x=h:0", f"x=h:{LONG}", "x=h:٣", "a..b=h:1", "x=a..b:1",
                         "x=é:1", f"{'x' * 64}=h:1", "\x1b=h:1"]),
         (cameras.beside, ["x", "=s", "x=", "a..b=s", "-x=s", f"{'x' * 64}=s", "é=s"]),
     ],

@@ -3,9 +3,11 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omvsim import image as images
+from omvsim.commands.check import shard
 from omvsim.errors import UserError
 from omvsim.suites import comparison, conformance, selection
 from omvsim.suites.check import SUITES
@@ -19,11 +21,8 @@ ROOT = api.TestSuiteBuilder().build(SUITES)
 ALL = [test.name for test in ROOT.all_tests if "robot/hostile/" not in str(test.source)]
 
 
-def chosen(**given: object) -> tuple[list[str], str]:
-    options = argparse.Namespace(
-        **{"suite": [], "k": None, "last_failed": None, "shard": None} | given
-    )
-    tests, part = selection.chosen(ROOT, options)
+def chosen(**given: Any) -> tuple[list[str], str]:
+    tests, part = selection.chosen(ROOT, **given)
     return [test.name for test in tests], part
 
 
@@ -35,7 +34,7 @@ def test_the_shards_are_all_tests_once() -> None:
 
 
 def test_a_part_of_a_name() -> None:
-    names, part = chosen(k="EMPTY name")
+    names, part = chosen(text="EMPTY name")
     assert (names, part) == (["An Empty Name Is No Name"], "-k 'EMPTY name'")
     assert chosen() == (ALL, "")
 
@@ -57,9 +56,9 @@ def test_what_differed_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"k": "no such words"}, "-k no such words: no test's name has that"),
+        ({"text": "no such words"}, "-k no such words: no test's name has that"),
         ({"last_failed": Path()}, "runs: no run of omvsim check is here: name its conformance"),
-        ({"k": "empty name", "shard": (2, 2)}, "--shard 2/2: there are fewer tests"),
+        ({"text": "empty name", "shard": (2, 2)}, "--shard 2/2: there are fewer tests"),
     ],
 )
 def test_nothing_is_left(
@@ -80,7 +79,7 @@ def test_nothing_differed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4"])
 def test_no_shard(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="write I/N, such as 1/4"):
-        selection.shard(text)
+        shard(text)
 
 
 def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
 
+from scapy.contrib import lldp  # noqa: F401 - these bind what carries IPv4, or does not
+from scapy.layers import dot11, ppp  # noqa: F401
 from scapy.layers.inet import IP, TCP, UDP
 
 DEVICE, PEER = "192.168.1.100", "192.168.1.2"  # where a loopback has one address for both

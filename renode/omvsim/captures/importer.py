@@ -1,36 +1,28 @@
-"""omvsim import: from a capture of a real device, a scenario whose peers do the same."""
+"""From a capture of a real device, a scenario whose peers do the same."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from scapy.utils import PcapReader
 
 from netsim import paths
-from netsim import scenario as scenarios
 from netsim.tls.certificates import DAMAGE
-from omvsim import outputs
-from omvsim.captures import frames, script, secrets, trust
+from omvsim.captures import frames, secrets
 from omvsim.captures.chains import Chains
 from omvsim.captures.manners import VERSIONS, Manners, ms
 from omvsim.conversations import services, talks
 from omvsim.conversations.talks import Loss, Talk
 from omvsim.errors import UserError
-from omvsim.evidence.case import Case
-from omvsim.repeat import shrink
-from omvsim.terminal import visible
 
 QUIET = 2.0  # host seconds without a word
 MOST = 1_000_000  # frames
@@ -39,50 +31,6 @@ OFFERED = [
     0xC02C, 0xC030, 0xC024, 0xC028, 0xC00A, 0xC014, 0xC02B, 0xC02F, 0xC023, 0xC027, 0xC009,
     0xC013, 0x009D, 0x003D, 0x0035, 0x009C, 0x003C, 0x002F, 0x00FF,
 ]  # fmt: skip
-
-
-def add_command(commands: Any) -> None:
-    """The parser of omvsim import."""
-    command = commands.add_parser(
-        "import", help="a scenario from a capture of a real device",
-        description="Write a scenario in which the peers of a capture do what they did there: "
-        "servers, clients, DHCP, DNS and NTP with their addresses, delays, TLS versions, suites, "
-        "certificates, sizes, alerts and ends; and frames that were lost are lost again.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=textwrap.dedent("""\
-            examples:
-              omvsim import --camera 10.0.0.7 --out robot/field/office.toml office.pcapng
-              omvsim import --ca customer-ca.pem customer.pcapng
-              omvsim import --keylog secrets.log office.pcapng
-
-            Private keys are not in a capture: certificates are made anew with the same kinds of
-            keys, names, dates and issuers. What could not be carried over is told.
-
-            exit codes: 0 written, 2 usage or bad input
-            """),
-    )  # fmt: skip
-    command.add_argument("capture", type=Path, metavar="CAPTURE", help="a pcap or pcapng file")
-    command.add_argument(
-        "--camera",
-        metavar="ADDRESS",
-        help="the device (default: who got a lease, else who opens most connections)",
-    )
-    command.add_argument(
-        "--ca", type=Path, metavar="FILE",
-        help="the authority that the device trusts, PEM or DER: the recorded certificates are "
-        "checked against it, and the camera gets one that stands in for it",
-    )  # fmt: skip
-    command.add_argument(
-        "--keylog", type=Path, metavar="FILE",
-        help="secrets of its TLS sessions (SSLKEYLOGFILE): what was said, and TLS 1.3's "
-        "certificates; those inside a pcapng are read anyway",
-    )  # fmt: skip
-    command.add_argument(
-        "--out", type=Path, metavar="FILE",
-        help="default: CAPTURE's name .toml; the camera's script lies beside it, as .py",
-    )  # fmt: skip
-    command.add_argument("--force", action="store_true", help="overwrite a file that is there")
-    command.set_defaults(call=import_capture)
 
 
 class Importer:
@@ -379,40 +327,3 @@ def _opened(content: Any) -> Any:
         return PcapReader(content)
     except Exception as error:  # whatever scapy makes of a damaged file
         raise UserError(f"no readable capture: {error}") from None
-
-
-def import_capture(options: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    if options.camera:
-        try:
-            ip_address(options.camera)
-        except ValueError:
-            raise UserError(f"--camera {options.camera}: no address: write one") from None
-    options.interrupt.at_once = True  # nothing of ctypes runs
-    anchors = trust.authorities(options.ca) if options.ca else []
-    known = secrets.from_file(options.keylog) if options.keylog else {}
-    made = read(options.capture, options.camera, anchors, known)
-    name = visible(options.capture.name.replace("\n", " "))
-    text = f"# from {name}, the device was {made.camera}\n"
-    text += shrink.render(made.table)
-    out = options.out or options.capture.with_suffix(".toml")
-    world = scenarios.loads(text, str(out))  # what it cannot hold is told with its line
-    program = script.written(made.own, made.camera, world, name)
-    files = {out: text.encode()} | ({out.with_suffix(".py"): program.encode()} if program else {})
-    outputs.write(files, options.force, "choose another --out")
-    for what in dict.fromkeys(made.lost):
-        print(f"not carried over: {what}", file=sys.stderr)
-    counts = [f"{len(made.table.get(key, []))} {key}(s)" for key in ("server", "client", "rule")]
-    print(f"{out}: {', '.join(counts)}")
-    if anchors:
-        case = Case(
-            "exception", "", clock=datetime.fromtimestamp(made.began, UTC),
-            scenario=world, files={options.ca.name: anchors[0].public_bytes(Encoding.DER)},
-            camera=made.camera,
-        )  # fmt: skip
-        case.talks = made.own
-        for told in trust.verdicts(case):
-            print(visible(told))
-    if program:
-        print(f"next: omvsim run --scenario {out} {out.with_suffix('.py')}")
-    return 0

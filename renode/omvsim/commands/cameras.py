@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from netsim import paths
+from netsim.services.dns import is_name
+from omvsim.commands.options import Parser
 from omvsim.errors import UserError
-from omvsim.options import Parser, is_name
 from omvsim.testbed import (
     BOARD,
     SECOND,
@@ -19,6 +21,7 @@ from omvsim.testbed import (
     bridge,
     read_script,
 )
+from omvsim.testbed.bridge import Forward, Reach
 from omvsim.testbed.rawrepl import State
 
 
@@ -45,8 +48,46 @@ def common() -> argparse.ArgumentParser:
         help="let the scenario name files outside its own folder",
     )  # fmt: skip
     world.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
-    bridge.add_options(parser.add_argument_group("this computer in the network"))
+    _join(parser.add_argument_group("this computer in the network"))
     return parser
+
+
+def forward(text: str) -> Forward:
+    """From [ADDRESS:]PORT:CAMERAPORT[/udp]."""
+    found = re.fullmatch(r"(?:([^:]+):)?([0-9]{1,5}):([0-9]{1,5})(/udp)?", text)
+    host = found[1] or "127.0.0.1" if found else ""
+    ports = [int(found[i]) for i in (2, 3)] if found else [0]
+    if not found or not is_name(host) or max(ports) > 65535 or not ports[-1]:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no forwarding: write 8443:443, 0.0.0.0:8443:443 or 5684:5684/udp"
+        )
+    return Forward(host, ports[0], ports[1], bool(found[4]))
+
+
+def reach(text: str) -> Reach:
+    """From NAME=HOST:PORT[/udp]."""
+    found = re.fullmatch(r"([^=]+)=([^:]+):([0-9]{1,5})(/udp)?", text)
+    if not found or not all(map(is_name, found.group(1, 2))) or not 0 < int(found[3]) < 65536:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} reaches nothing: write broker.lan=127.0.0.1:8883 or NAME=HOST:PORT/udp"
+        )
+    return Reach(found[1], found[2], int(found[3]), bool(found[4]))
+
+
+def _join(command: argparse._ActionsContainer) -> None:
+    """--forward, --reach and --tap."""
+    command.add_argument(
+        "--forward", type=forward, action="append", default=[], metavar="PORT:CAMERAPORT",
+        help="let programs here reach the camera's port (/udp for datagrams); loopback, unless "
+        "ADDRESS: stands before it",
+    )  # fmt: skip
+    command.add_argument(
+        "--reach", type=reach, action="append", default=[], metavar="NAME=HOST:PORT",
+        help="let the camera reach a server of this computer by a name (/udp for datagrams)",
+    )  # fmt: skip
+    command.add_argument(
+        "--tap", metavar="NAME", help="plug a TAP device of Linux into the camera's network"
+    )
 
 
 def to_put(file: Path) -> Path:

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from netsim import paths
 from netsim.scenario import CertificateOptions, KeyKind
+from netsim.services.dns import is_name
 from netsim.tls.certificates import DAMAGE, Certificate, issue
 from netsim.tls.keys import PrivateKey
 from omvsim import outputs
+from omvsim.commands.options import whole
 from omvsim.errors import UserError
-from omvsim.options import is_name, whole
 
 # What the camera's Mbed TLS knows: no Ed25519, no Brainpool.
 KINDS: tuple[KeyKind, ...] = ("P-256", "P-384", "RSA-2048", "RSA-4096")

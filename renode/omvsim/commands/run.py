@@ -13,8 +13,8 @@ from typing import Any
 from netsim import Event, paths
 from omvsim import image, terminal
 from omvsim.commands import cameras
+from omvsim.commands.options import duration, size
 from omvsim.evidence import OUTCOMES, foreseen
-from omvsim.options import duration, size
 from omvsim.testbed import (
     SECOND,
     FirmwareFault,

@@ -16,7 +16,7 @@ from typing import Literal
 
 import netsim
 from netsim import scenario as scenarios
-from omvsim.options import is_name
+from netsim.services.dns import is_name
 from omvsim.pages.programs import Destination, Uses, called, keyword, unbound
 
 _LISTEN = """\

@@ -1,18 +1,15 @@
-"""omvsim replay: a run once more from its evidence, compared to the nanosecond."""
+"""A run once more from its evidence, compared to the nanosecond."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
-import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scapy.utils import RawPcapNgReader
 
@@ -21,13 +18,11 @@ from netsim import paths
 from netsim import scenario as scenarios
 from netsim.paths import below
 from omvsim import board as repl
-from omvsim import documents, processes
+from omvsim import documents
 from omvsim import image as images
 from omvsim.engine import Stop
 from omvsim.errors import UserError
 from omvsim.evidence import Call, Result, chunks
-from omvsim.options import duration
-from omvsim.repeat import shrink
 from omvsim.repeat.verdict import Verdict, judge
 from omvsim.testbed import (
     BOARD,
@@ -40,58 +35,11 @@ from omvsim.testbed import (
     read_script,
     testbed_version,
 )
-from omvsim.testbed.progress import HostLimit, Progress
+from omvsim.testbed.progress import HostLimit
 from omvsim.testbed.rawrepl import ProtocolError
 
 ANEW = "run it anew"
 TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
-
-
-def add_command(commands: Any) -> None:
-    """The parser of omvsim replay."""
-    command = commands.add_parser(
-        "replay", help="repeat a run from its evidence folder",
-        description="Run again what an evidence folder holds, of omvsim run, of a Robot test or of "
-        "a pytest fixture, and compare console bytes and frames with their virtual times.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=textwrap.dedent("""\
-            examples:
-              omvsim replay runs/20260615-120000-tls_client
-              omvsim replay --out runs/again runs/failed           keeps the second run's evidence
-              omvsim replay --shrink --out robot/field/fault.toml runs/failed
-
-            --shrink takes away tables and keys of the scenario while the verdict stays (outcome,
-            exception, fault and its function), makes rules for single frames of random faults,
-            and writes the smallest; Ctrl-C ends it early. It needs a run of omvsim run.
-
-            exit codes:
-              0    the same run; with --shrink: the smallest scenario is written
-              1    another run: the first difference is told
-              2    usage or bad input; the image, board or version of the run is not here
-              130  interrupted by Ctrl-C; --shrink has written the smallest so far
-            """),
-    )  # fmt: skip
-    command.add_argument("run", type=Path, metavar="RUN", help="evidence folder")
-    command.add_argument(
-        "--firmware", type=Path, metavar="IMAGE", help="the run's image, if it has moved"
-    )
-    command.add_argument(
-        "--board", type=Path, metavar="FILE", help="the run's board description, if it has moved"
-    )
-    command.add_argument("--shrink", action="store_true", help="look for a smaller scenario")
-    command.add_argument(
-        "--out", type=Path, metavar="PATH",
-        help="evidence folder of the repetition (default: not kept); with --shrink, the "
-        "scenario file (default: RUN/shrunk.toml)",
-    )  # fmt: skip
-    command.add_argument(
-        "--force", action="store_true", help="let --shrink overwrite files that are there"
-    )
-    command.add_argument(
-        "--host-limit", type=duration, default="10m", metavar="TIME",
-        help="host time that the repetition may take (default: 10m)",
-    )  # fmt: skip
-    command.set_defaults(call=replay)
 
 
 class HostStop(Exception):
@@ -163,13 +111,6 @@ def _board(folder: Path, result: Result) -> Path:
     return carried
 
 
-def _tell_board(run: Recorded) -> None:
-    if run.board.is_relative_to(run.folder):
-        digest = run.result.board_sha256[:16]
-        print(f"omvsim: the board is the folder's own, {run.board.name} ({digest})",
-              file=sys.stderr, flush=True)  # fmt: skip
-
-
 def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(paths.read(path)).hexdigest()
@@ -198,45 +139,20 @@ def _same(path: Path, digest: str, wanted: str, what: str, option: str) -> None:
         )
 
 
-def replay(options: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    run = recorded(options.run, options.firmware, options.board)
-    if options.shrink:
-        if not run.source:
-            raise UserError(
-                f"{run.folder}: not made by omvsim run: --shrink needs one script's run"
-            )
-        out = options.out or options.run / "shrunk.toml"
-        shrink.refuse(run, out, options.force)
-        _tell_board(run)
-        return shrink.command(run, out, options.force, options.interrupt.check)
-    _tell_board(run)
-    with processes.folder() as temporary:
-        out = options.out or temporary
-        if out.resolve() == options.run.resolve():
-            raise UserError(f"{out}: the first run's evidence lies there: choose another --out")
-        progress = Progress(options.interrupt.check, options.host_limit / SECOND)
-        try:
-            _repeat(run, out, progress.tick)
-        finally:
-            progress.clear()
-        difference = first_difference(options.run, out)
-        second = _told(out)
-        printed = [_printed(folder) for folder in (options.run, out)]
-    seconds = run.result.virtual_ns / 1e9
-    if not difference:
-        told = f" and {len(run.calls)} calls" if run.calls else ""
-        print(f"the same run, to the nanosecond: {run.verdict}, after {seconds:.9f} s{told}")
-        return 0
-    if run.has_dtls:
-        verdict = _verdict(second, run.image)
-        if verdict == run.verdict and (printed[0] == printed[1] or not run.calls):
-            print(f"the same outcome: {verdict}; a run with DTLS peers repeats no more than that")
-            return 0
-        if verdict != run.verdict:
-            difference = f"{run.verdict}, now {verdict}"
-    print(f"another run: {difference}")
-    return 1
+class Repetition(NamedTuple):
+    """How a second run went, beside the first."""
+
+    difference: str  # the first one in console or frames; nothing where there is none
+    verdict: Verdict
+    same_console: bool
+
+
+def repeat(run: Recorded, out: Path, check: Callable[[Testbed], object]) -> Repetition:
+    """Run it again, with its evidence in another folder."""
+    _repeat(run, out, check)
+    same = _printed(run.folder) == _printed(out)
+    second = _verdict(_told(out), run.image)
+    return Repetition(first_difference(run.folder, out), second, same)
 
 
 def _told(folder: Path) -> Result:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import os
 import queue
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped
 from junitparser import TestCase as TestCaseResult
 from junitparser import TestSuite as JUnitSuite
-from robot.api import TestSuiteBuilder
 from robot.rebot import rebot
 from robot.running import TestCase
 
 from omvsim import image, terminal
-from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import report
 from omvsim.image import ROOT
-from omvsim.options import whole
-from omvsim.suites import comparison, conformance, github, selection
-from omvsim.suites.conformance import Conformance, Known, Outcome, Versions
+from omvsim.suites import conformance, selection
+from omvsim.suites.conformance import Conformance, Outcome, Versions
 from omvsim.suites.worker import slug
 from omvsim.testbed import ScriptError, Testbed, testbed_version
 
@@ -65,142 +59,7 @@ METHODS = [
 ]  # fmt: skip
 
 
-def add_command(commands: Any) -> None:
-    """The command's options."""
-    command = commands.add_parser(
-        "check", help="check every statement of the ssl page on a firmware image",
-        description="Run the suites on a firmware image, in parallel, and tell which statements\n"
-        "of the ssl module's documentation hold. The exit code tells differences: from\n"
-        "the failures that are known of the image, or from a baseline.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=textwrap.dedent("""\
-            examples:
-              omvsim check                                     the project's image
-              omvsim check --firmware build/mine/openmv_h7.elf --baseline main/conformance.json
-              omvsim check --suite dtls --suite 'ciphers.*'    suites, statements or tests
-              omvsim check --suite hostile                     bad networks and bad peers
-              omvsim check --put ssl.py                        with a changed module on the camera
-              omvsim check --last-failed -x                    what differed last time
-              omvsim check --shard 1/4 --out shard-1           a quarter, on one of four machines
-              omvsim check --compare old.json new.json         two runs, test by test
-
-            The folder --out gets conformance.html, conformance.json (a baseline for later runs),
-            junit.xml, Robot Framework's log.html, and the evidence of each test.
-
-            exit codes:
-              0    everything does what it is known to do, or what the baseline did
-              1    differences: fixed and broken ones are listed apart
-              2    usage or bad input
-              130  interrupted by Ctrl-C; what has run by then is reported
-            """),
-    )  # fmt: skip
-    command.add_argument(
-        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
-    )
-    command.add_argument(
-        "--suite", action="append", default=[], metavar="PATTERN",
-        help="only these: a folder (ssl, field, hostile), a suite's file name, a statement's id "
-        "or a test's name; * is a wildcard (default: ssl and field)",
-    )  # fmt: skip
-    command.add_argument(
-        "--baseline", type=Path, metavar="FILE", help="conformance.json of an earlier run"
-    )
-    command.add_argument(
-        "--expected", type=Path, metavar="FILE", default=conformance.KNOWN,
-        help="known failures (default: robot/ssl/expected/known.toml, by the versions that the "
-        "image tells)",
-    )  # fmt: skip
-    command.add_argument(
-        "--put", type=Path, action="append", default=[], metavar="FILE",
-        help="put a file on every camera: an ssl.py there wins over the image's",
-    )  # fmt: skip
-    command.add_argument(
-        "--jobs", type=whole(1000, "number of cameras"), default=os.cpu_count() or 1, metavar="N",
-        help="cameras at a time (default: one for each core)",
-    )  # fmt: skip
-    command.add_argument(
-        "-k", metavar="TEXT", help="only tests whose names have this in them, in any case"
-    )
-    command.add_argument(
-        "--last-failed", type=Path, nargs="?", const=Path(), metavar="FILE",
-        help="only what differed in that conformance.json (default: the newest of runs/)",
-    )  # fmt: skip
-    command.add_argument(
-        "--shard", type=selection.shard, metavar="I/N", help="only each Nth test from the Ith on"
-    )
-    command.add_argument(
-        "-x", "--exitfirst", action="store_true", help="end at the first difference"
-    )
-    command.add_argument(
-        "--compare", type=Path, nargs="+", metavar="FILE",
-        help="run nothing: conformance.json of several runs side by side",
-    )  # fmt: skip
-    command.add_argument("--out", type=Path, metavar="DIR", help="default: runs/TIME-check")
-    command.set_defaults(call=check)
-
-
-def check(options: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    if options.compare:
-        return comparison.compare(options.compare, options.out)
-    firmware = image.load(options.firmware)
-    if options.baseline:
-        conformance.read_baseline(options.baseline)  # before minutes are spent
-    for file in options.put:
-        if not os.path.isfile(file):
-            raise UserError(f"{file}: no such file to put on the camera")
-    tests, part = selection.chosen(TestSuiteBuilder().build(SUITES), options)
-    versions, missing = _told(firmware.path, options.put)
-    known, of = conformance.expectations(options.expected, versions)
-    print(f"{image.display(firmware.path)}: {versions}")
-    if of != versions.micropython:
-        print(f"its known failures are not listed: those of MicroPython {of} are taken")
-    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-check"
-    try:
-        (out / "robot").mkdir(parents=True, exist_ok=True)
-        for stale in [*(out / "robot").glob("*.xml"), *(out / name for name in WRITTEN)]:
-            stale.unlink(missing_ok=True)  # of an earlier run, or a link
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}: choose another --out") from None
-    began, started = time.monotonic(), datetime.now().astimezone()
-    pool = Pool(tests, options, firmware.path, out)
-    stopped = _run(pool, options, known)
-    outcomes = sorted(pool.outcomes, key=lambda o: (o.suite, o.name))
-    statements = conformance.catalogue()
-    result = Conformance(
-        image.display(firmware.path), firmware.sha256, versions, missing, statements, outcomes,
-        part=part, began=started.isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - began, 1), engine=engines.told(),
-        testbed=_testbed(),
-    )  # fmt: skip
-    conformance.judge(result, known)
-    if options.baseline:
-        conformance.compare(result, options.baseline, known)
-    if len(outcomes) < len(tests):
-        result.interrupted = f"{stopped}: {len(outcomes)} of {len(tests)} tests have run"
-    _write(result, out)
-    _tell(result, out)
-    github.tell(result)
-    if stopped == "interrupted":
-        return 130
-    return 1 if result.differences else 0
-
-
-def _run(pool: Pool, options: argparse.Namespace, known: Mapping[str, Known]) -> str:
-    """Run the tests; what has ended them before the last."""
-    try:
-        for outcome in pool.run(options.interrupt.check):
-            if options.exitfirst and conformance.unexpected(outcome, known.get(outcome.name)):
-                return "ended at the first difference"
-    except KeyboardInterrupt:
-        print(f"omvsim: interrupted, {len(pool.outcomes)} tests have run")
-        return "interrupted"
-    finally:
-        pool.close()
-    return ""
-
-
-def _testbed() -> str:
+def version_of_testbed() -> str:
     """The version of what checks, and the commit of a checkout."""
     with suppress(OSError):
         done = subprocess.run(
@@ -212,7 +71,7 @@ def _testbed() -> str:
     return testbed_version()
 
 
-def _told(firmware: Path, put: Sequence[Path]) -> tuple[Versions, list[str]]:
+def told(firmware: Path, put: Sequence[Path]) -> tuple[Versions, list[str]]:
     """What the image says of its versions, and documented names that it lacks; raises UserError
     where it has no ssl at all."""
     with Testbed(firmware) as testbed:
@@ -220,18 +79,18 @@ def _told(firmware: Path, put: Sequence[Path]) -> tuple[Versions, list[str]]:
         for file in put:
             testbed.put(file.name, file.read_bytes())
         try:
-            told = testbed.exec(PROBE.format(names=NAMES, methods=METHODS)).splitlines()
+            lines = testbed.exec(PROBE.format(names=NAMES, methods=METHODS)).splitlines()
         except ScriptError as error:
             last = str(error).strip().splitlines()[-1]
             raise UserError(
                 f"{image.display(firmware)}: import ssl fails ({last}): build the firmware with "
                 "MICROPY_PY_SSL and a frozen ssl.py"
             ) from None
-    major, minor, micro, *stage = ast.literal_eval(told[0])
+    major, minor, micro, *stage = ast.literal_eval(lines[0])
     preview = ".dev0" if any(stage) else ""  # of what it will be
-    missing = told[2:]
+    missing = lines[2:]
     ssl = "upstream" if "SSLContext.get_ciphers" in missing else "page"
-    mbedtls = told[1].split()[-1] if told[1] else "0"
+    mbedtls = lines[1].split()[-1] if lines[1] else "0"
     return Versions(f"{major}.{minor}.{micro}{preview}", mbedtls, ssl), missing
 
 
@@ -270,7 +129,7 @@ class Pool:
     """Worker processes, each with a thread that feeds it; results come to `outcomes`."""
 
     def __init__(
-        self, tests: Sequence[TestCase], options: argparse.Namespace, firmware: Path, out: Path
+        self, tests: Sequence[TestCase], firmware: Path, put: Sequence[Path], jobs: int, out: Path
     ) -> None:
         self.outcomes: list[Outcome] = []
         self._tests = tests
@@ -281,7 +140,7 @@ class Pool:
             "parent": os.getpid(),
             "variables": [
                 f"FIRMWARE:{firmware.resolve()}",
-                f"PUT:{os.pathsep.join(str(file.resolve()) for file in options.put)}",
+                f"PUT:{os.pathsep.join(str(file.resolve()) for file in put)}",
             ],
         }
         self._todo: queue.SimpleQueue[TestCase] = queue.SimpleQueue()
@@ -292,8 +151,9 @@ class Pool:
         self._closing = False
         self._processes: set[subprocess.Popen[str]] = set()
         self._log = (out / "workers.log").open("w")
-        jobs = min(options.jobs, len(tests))
-        self._threads = [threading.Thread(target=self._feed, daemon=True) for _ in range(jobs)]
+        self._threads = [
+            threading.Thread(target=self._feed, daemon=True) for _ in range(min(jobs, len(tests)))
+        ]
 
     def run(self, interrupted: Any) -> Iterator[Outcome]:
         """Each test as it has run; `interrupted` is called often and may raise."""
@@ -407,7 +267,7 @@ def _say(pipe: Any, what: object) -> None:
     pipe.flush()
 
 
-def _write(result: Conformance, out: Path) -> None:
+def write(result: Conformance, out: Path) -> None:
     """conformance.json and .html, junit.xml, log.html."""
     result.write(out / "conformance.json")
     page = report.environment.get_template("conformance.html").render(
@@ -448,17 +308,3 @@ def _junit(result: Conformance) -> JUnitXml:
         report.add_testsuite(suite)
     report.update_statistics()  # type: ignore[no-untyped-call]
     return report
-
-
-def _tell(result: Conformance, out: Path) -> None:
-    """The end of the run in words."""
-    print()
-    for kind, differences in conformance.kinds(result.differences).items():
-        print(f"{kind}, compared with {result.against}:")
-        for difference in differences:
-            print(f"  {difference.test}")
-            for line in difference.message.strip().splitlines()[:6]:
-                print(f"    {line}")
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in result.counts.items())
-    print(f"{len(result.tests)} tests in {result.seconds:.0f} s; statements: {counts}")
-    print(f"the table is in {image.display(out / 'conformance.html')}")

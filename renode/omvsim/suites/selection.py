@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,33 +15,31 @@ from omvsim.suites import conformance
 HOSTILE = "hostile"  # a folder of suites that run when they are asked for
 
 
-def shard(text: str) -> tuple[int, int]:
-    """From I/N, 1/4 to 4/4."""
-    found = re.fullmatch("([0-9]{1,4})/([0-9]{1,4})", text)
-    one, of = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= one <= of:
-        raise argparse.ArgumentTypeError(f"{text!r}: write I/N, such as 1/4")
-    return one, of
-
-
-def chosen(root: TestSuite, options: argparse.Namespace) -> tuple[list[TestCase], str]:
-    """The tests that the options ask for, and in words which part of all they are; raises
-    UserError where none is left."""
-    tests, part = _of_suites(root, options.suite), []
-    if options.k:
-        tests = [test for test in tests if options.k.lower() in test.name.lower()]
-        part.append(f"-k {options.k!r}")
+def chosen(
+    root: TestSuite,
+    patterns: Sequence[str] = (),
+    text: str | None = None,
+    last_failed: Path | None = None,
+    shard: tuple[int, int] | None = None,
+) -> tuple[list[TestCase], str]:
+    """The tests that check's options of these names ask for, and in words which part of all they
+    are; raises UserError where none is left. `last_failed` is a conformance.json, Path() the
+    newest."""
+    tests, part = _of_suites(root, patterns), []
+    if text:
+        tests = [test for test in tests if text.lower() in test.name.lower()]
+        part.append(f"-k {text!r}")
         if not tests:
-            raise UserError(f"-k {options.k}: no test's name has that")
-    if options.last_failed:
-        before = options.last_failed if options.last_failed != Path() else _newest()
+            raise UserError(f"-k {text}: no test's name has that")
+    if last_failed:
+        before = last_failed if last_failed != Path() else _newest()
         names = conformance.read_differing(before)
         tests = [test for test in tests if test.name in names]
         part.append(f"what differed in {before}")
         if not tests:
             raise UserError(f"{before}: no test of these differed there: leave --last-failed")
-    if options.shard:
-        one, of = options.shard
+    if shard:
+        one, of = shard
         tests = tests[one - 1 :: of]
         part.append(f"shard {one}/{of}")
         if not tests:

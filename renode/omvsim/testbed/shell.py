@@ -1,15 +1,10 @@
-"""omvsim shell: a Python prompt with the running camera, and scapy on the virtual cable."""
+"""What omvsim shell's prompt knows: the running camera, and scapy on the virtual cable."""
 
 from __future__ import annotations
 
-import argparse
-import code
-import runpy
-import textwrap
 import time
 from collections import deque
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from scapy import sendrecv
@@ -21,7 +16,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 from scapy.supersocket import SuperSocket
 
-from omvsim.testbed import BOARD, MILLISECOND, SECOND, Testbed, read_script
+from omvsim.testbed import MILLISECOND, SECOND, Testbed
 
 MAC = "02:00:00:00:53:48"
 ADDRESS = "192.168.1.250"
@@ -99,32 +94,6 @@ class Cable(SuperSocket):
             time.sleep(STRIDE / SECOND)
 
 
-def add_command(commands: Any) -> None:
-    """The command's options."""
-    command = commands.add_parser(
-        "shell", help="a Python prompt with the camera and scapy on its cable",
-        description="Boot the camera and open a Python prompt, or run SCRIPT, in which `camera`\n"
-        "is the Testbed and scapy's sr1, srp1, sniff and sendp work on the virtual cable.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=textwrap.dedent("""\
-            examples:
-              omvsim shell
-              omvsim shell --scenario wrong_name probe.py
-              echo 'print(arp())' > probe.py && omvsim shell probe.py
-
-            exit codes: 0; 1 the script raised; 2 bad input; 130 Ctrl-C while no prompt waits
-            """),
-    )  # fmt: skip
-    command.add_argument("--firmware", type=Path, metavar="IMAGE", help="ELF image")
-    command.add_argument("--board", type=Path, metavar="FILE", default=BOARD, help=".repl")
-    command.add_argument("--scenario", metavar="FILE", help="the world")
-    command.add_argument("--allow-outside", action="store_true", help="see omvsim run --help")
-    command.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
-    command.add_argument("--out", type=Path, metavar="DIR", help="keep console and capture")
-    command.add_argument("script", type=Path, nargs="?", metavar="SCRIPT")
-    command.set_defaults(call=shell)
-
-
 def names(testbed: Testbed) -> dict[str, Any]:
     """What the prompt knows."""
     cable = Cable(testbed)
@@ -161,26 +130,3 @@ def names(testbed: Testbed) -> dict[str, Any]:
         "Ether": Ether, "ARP": ARP, "IP": IP, "ICMP": ICMP, "TCP": TCP, "UDP": UDP, "DNS": DNS,
         "DNSQR": DNSQR, "Raw": Raw,
     }  # fmt: skip
-
-
-def shell(options: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    if options.script:
-        read_script(options.script)
-    with Testbed(
-        options.firmware, options.scenario, board=options.board, seed=options.seed,
-        out=options.out, script=str(options.script or ""), outside=options.allow_outside,
-    ) as testbed:  # fmt: skip
-        testbed.waiting = options.interrupt.check
-        testbed.boot()
-        known = names(testbed)
-        if options.script:
-            try:
-                runpy.run_path(str(options.script), known, "__main__")
-            except Exception:
-                code.InteractiveInterpreter().showtraceback()
-                return 1
-        else:
-            banner = BANNER.format(mac=MAC, address=ADDRESS, ip=known["ip"])
-            code.interact(banner, local=known, exitmsg="")
-    return 0

@@ -12,7 +12,6 @@ SECOND = 1_000_000_000
 UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND}
 SHIFTS = {"kB": 10, "MB": 20, "GB": 30}
 LONGEST = 365 * 86400 * SECOND  # a year; far below what 64 bits hold
-LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,8 +87,3 @@ def whole(most: int, what: str) -> Callable[[str], int]:
         return int(text)
 
     return read
-
-
-def is_name(text: str) -> bool:
-    """A DNS name (RFC 1035 section 2.3.4), with underscores, as the field has them."""
-    return len(text) <= 253 and all(map(LABEL.fullmatch, text.split(".")))

@@ -1,4 +1,4 @@
-/* The run loop and the buses. */
+/* The run loop. */
 #include "core.h"
 
 uint32_t core_reg(Core *c, int id)
@@ -10,31 +10,11 @@ uint32_t core_reg(Core *c, int id)
 
 void core_set_reg(Core *c, int id, uint32_t value) { uc_reg_write(c->uc, id, &value); }
 
-Region *core_region(Core *c, uint32_t address, uint32_t size)
-{
-    for (int i = 0; i < c->region_count; i++) {
-        Region *r = &c->regions[i];
-        if (address - r->base < r->size && r->size - (address - r->base) >= size)
-            return r;
-    }
-    return NULL;
-}
-
 /* A Python exception in a callback ends the run; run() hands it on. */
-static void python_failed(Core *c)
+void core_python_failed(Core *c)
 {
     c->stop = true;
     c->deadline = 0;
-}
-
-void core_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value)
-{
-    PyObject *result = PyObject_CallFunction(c->on_unmodelled, "kiOkk", (unsigned long)address, size,
-                                             write ? Py_True : Py_False, (unsigned long)value,
-                                             (unsigned long)c->block);
-    if (!result)
-        python_failed(c);
-    Py_XDECREF(result);
 }
 
 /* Facts of the code: instructions are counted, and ITSTATE followed, from a block's start. The
@@ -56,7 +36,6 @@ static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
     return block;
 }
 
-static void settle_flash(Core *c);
 
 /* Has the run computed for as long as the host allows, and got on? */
 static bool host_is_late(const Core *c)
@@ -71,7 +50,7 @@ static bool host_is_late(const Core *c)
 /* True if the run must leave the engine before the next block. */
 static bool must_stop(Core *c)
 {
-    settle_flash(c);
+    bus_settle_flash(c);
     if (c->stop || c->mpu_changed || PyErr_Occurred() || host_is_late(c))
         return true;
     uint64_t next = c->limit < c->event ? c->limit : c->event;
@@ -100,7 +79,7 @@ static uint8_t it_at(Core *c, uint32_t address)
 {
     if (address == c->block_end)
         return c->facts->it_end;
-    Region *r = core_region(c, c->block, c->block_end - c->block);
+    Region *r = bus_region(c, c->block, c->block_end - c->block);
     if (!r || address - c->block > c->block_end - c->block)
         return 0;
     return read_block(r->data + (c->block - r->base), address - c->block, c->facts->it_start).it_end;
@@ -149,191 +128,6 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     c->block_end = (uint32_t)address + size;
 }
 
-/* Peripheral space */
-
-static Device *device_at(Core *c, uint32_t offset)
-{
-    uint16_t index = c->device_map[offset >> BLOCK_SHIFT];
-    if (!index)
-        return NULL;
-    Device *d = &c->devices[index - 1];
-    return PERIPHERALS_BASE + offset - d->base < d->size ? d : NULL;
-}
-
-/* A new reference to what the hook returns; NULL after an error, which is told. */
-static PyObject *call_hook(Core *c, PyObject *hook, const uint32_t *values, size_t n)
-{
-    PyObject *arguments[3] = {NULL}, *result = NULL;
-    size_t made = 0;
-    while (made < n && (arguments[made] = PyLong_FromUnsignedLong(values[made])))
-        made++;
-    if (made == n)
-        result = PyObject_Vectorcall(hook, arguments, n, NULL);
-    while (made)
-        Py_DECREF(arguments[--made]);
-    if (!result)
-        python_failed(c);
-    return result;
-}
-
-static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
-{
-    (void)uc;
-    Core *c = user;
-    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset, value = 0;
-    Device *d = device_at(c, (uint32_t)offset);
-    uint32_t i = d ? (address - d->base) / 4 : 0;
-    if (!d || !(d->flags[i] & MODELLED)) {
-        core_unmodelled(c, address, (int)size, false, 0);
-        return 0;
-    }
-    if (d->flags[i] & READ_HOOK) {
-        uint32_t at = i * 4;
-        PyObject *result = call_hook(c, d->bus_read, &at, 1);
-        if (result)
-            value = (uint32_t)PyLong_AsUnsignedLongMask(result);
-        if (result && PyErr_Occurred())
-            python_failed(c);
-        Py_XDECREF(result);
-    } else {
-        value = d->mem[i];
-    }
-    return value >> 8 * (address & 3) & (size == 4 ? ~0u : (1u << 8 * size) - 1);
-}
-
-static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
-{
-    (void)uc;
-    Core *c = user;
-    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset, value = (uint32_t)data;
-    Device *d = device_at(c, (uint32_t)offset);
-    uint32_t i = d ? (address - d->base) / 4 : 0;
-    if (!d || !(d->flags[i] & MODELLED)) {
-        core_unmodelled(c, address, (int)size, true, value);
-        return;
-    }
-    if (size < 4) {
-        uint32_t shift = 8 * (address & 3), lanes = ((1u << 8 * size) - 1) << shift;
-        value = (d->mem[i] & ~lanes & ~d->w1c[i]) | (value << shift & lanes);
-    }
-    d->mem[i] = ((d->mem[i] & ~d->wmask[i]) | (value & d->wmask[i])) & ~(value & d->w1c[i]);
-    if (d->flags[i] >= QUEUED) {
-        d->flags[i] -= QUEUED;
-        PyObject *queued = PyLong_FromUnsignedLong(value);
-        if (!queued || PyList_Append(d->queue, queued) < 0)
-            python_failed(c);
-        Py_XDECREF(queued);
-    } else if (d->flags[i] & WRITE_HOOK) {
-        const uint32_t values[] = {i * 4, value, size};
-        Py_XDECREF(call_hook(c, d->bus_write, values, 3));
-    }
-}
-
-static uint64_t ppb_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
-{
-    (void)uc;
-    uint32_t value = scs_read(user, (uint32_t)offset & ~3u) >> 8 * (offset & 3);
-    return size == 4 ? value : value & ((1u << 8 * size) - 1);
-}
-
-static void ppb_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
-{
-    (void)uc;
-    uint32_t shift = 8 * (offset & 3), lanes = size == 4 ? ~0u : ((1u << 8 * size) - 1) << shift;
-    scs_write(user, (uint32_t)offset & ~3u, (uint32_t)data << shift, lanes);
-}
-
-/* Memory that refuses */
-
-/* Unicorn lets a store either fault or land. So the controller sees it first, and what it
- * left in the cells comes back after the store landed, at the latest with the next block. */
-static void settle_flash(Core *c)
-{
-    if (c->cells.size)
-        memcpy(c->cells.at, c->cells.truth, c->cells.size);
-    c->cells.size = 0;
-}
-
-static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
-{
-    Region *r = core_region(c, address, (uint32_t)size);
-    if (!r || !r->flash || mpu_denies(c, address, true))
-        return false;
-    settle_flash(c);
-    PyObject *result = PyObject_CallFunction(c->on_flash_write, "kik", (unsigned long)address, size,
-                                             (unsigned long)value);
-    if (!result)
-        python_failed(c);
-    Py_XDECREF(result);
-    c->cells.at = r->data + (address - r->base);
-    c->cells.size = (size_t)size;
-    memcpy(c->cells.truth, c->cells.at, c->cells.size);
-    c->deadline = 0;
-    c->it_doubtful = true;
-    return true;
-}
-
-/* Registers now: after a store the rest of the block may still run. */
-static void note_access(Core *c, uc_mem_type type, uint32_t address)
-{
-    c->access.type = type;
-    c->access.address = address;
-    for (int i = 0; i < 13; i++)
-        c->access.r[i] = core_reg(c, UC_ARM_REG_R0 + i);
-    c->access.r[13] = core_reg(c, UC_ARM_REG_SP);
-    c->access.r[14] = core_reg(c, UC_ARM_REG_LR);
-    c->access.r[15] = core_reg(c, UC_ARM_REG_PC);
-    c->access.xpsr = core_reg(c, UC_ARM_REG_XPSR);
-}
-
-static bool on_refused(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
-                       void *user)
-{
-    Core *c = user;
-    if (type == UC_MEM_WRITE_PROT && on_flash_store(c, (uint32_t)address, size, (uint32_t)value))
-        return true;
-    note_access(c, type, (uint32_t)address);
-    (void)uc;
-    return false;
-}
-
-static void watch(Core *c, uint64_t first, uint64_t last)
-{
-    uc_hook *hooks = PyMem_Resize(c->hooks, uc_hook, (size_t)c->hook_count + 1);
-    if (!hooks)
-        Py_FatalError("out of memory");
-    c->hooks = hooks;
-    uc_hook_add(c->uc, &hooks[c->hook_count++], UC_HOOK_MEM_INVALID, on_refused, c, first, last);
-}
-
-/* Hook what refuses accesses: gaps, flash, and pages that the MPU denies. Never plain RAM:
- * a hook on a page sends all its stores down Unicorn's slow path. */
-void core_watch(Core *c)
-{
-    while (c->hook_count)
-        uc_hook_del(c->uc, c->hooks[--c->hook_count]);
-    uint64_t first = 0;
-    while (first < 1ull << 32) {
-        Region *r = core_region(c, (uint32_t)first, 1);
-        uint64_t last = (1ull << 32) - 1;
-        if (r) {
-            uint32_t page = ((uint32_t)first - r->base) / PAGE;
-            bool plain = (r->perms[page] & 3) == (UC_PROT_READ | UC_PROT_WRITE);
-            while (++page < r->size / PAGE && ((r->perms[page] & 3) == 3) == plain)
-                ;
-            last = r->base + (uint64_t)page * PAGE - 1;
-            if (!plain)
-                watch(c, first, last);
-        } else {
-            for (int i = 0; i < c->region_count; i++)
-                if (c->regions[i].base > first && c->regions[i].base - 1ull < last)
-                    last = c->regions[i].base - 1ull;
-            watch(c, first, last);
-        }
-        first = last + 1;
-    }
-}
-
 static void on_interrupt(uc_engine *uc, uint32_t intno, void *user)
 {
     Core *c = user;
@@ -347,7 +141,7 @@ static void refused(Core *c)
     uint32_t address = c->access.address;
     uc_mem_type type = c->access.type;
     c->access.type = 0;
-    Region *r = core_region(c, address, 1);
+    Region *r = bus_region(c, address, 1);
     if (type == UC_MEM_FETCH_PROT && r && !mpu_denies(c, address, false)) {
         uint32_t page = (address - r->base) / PAGE; /* RAM functions: executable by the page */
         r->perms[page] |= UC_PROT_EXEC;
@@ -374,7 +168,7 @@ static void refused(Core *c)
 
 static uint16_t halfword(Core *c, uint32_t address)
 {
-    Region *r = core_region(c, address, 2);
+    Region *r = bus_region(c, address, 2);
     uint16_t value = 0;
     if (r)
         memcpy(&value, r->data + (address - r->base), 2);
@@ -407,7 +201,7 @@ static void after_run(Core *c, uc_err err, uint32_t pc)
         return;
     }
     if (err == UC_ERR_FETCH_PROT && !c->access.type)
-        note_access(c, UC_MEM_FETCH_PROT, pc);
+        bus_note_access(c, UC_MEM_FETCH_PROT, pc);
     if (c->access.type) {
         refused(c);
         return;
@@ -501,7 +295,7 @@ const char *core_run(Core *c)
         c->loose = (Block){0, 0, it, it, {0}};
         c->facts = &c->loose;
         uc_err err = uc_emu_start(c->uc, c->block | 1, 0xEFFFFFFE, 0, 0);
-        settle_flash(c);
+        bus_settle_flash(c);
         uint32_t pc = core_reg(c, UC_ARM_REG_PC);
         it = it_at(c, pc);
         if (c->it_stale || (c->it_doubtful && !c->access.type && it_is_wrong(c, it))) {
@@ -517,22 +311,6 @@ const char *core_run(Core *c)
     }
 }
 
-/* Identity mapping, executable only where code is fetched: Unicorn takes a page that its own
- * MPU model calls executable (all RAM) for self-modifying code, and every store goes slowly. */
-static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tlb_entry *entry,
-                        void *user)
-{
-    (void)uc;
-    if (type != UC_MEM_FETCH)
-        ((Core *)user)->it_doubtful = true;
-    Region *r = core_region(user, (uint32_t)address, 1);
-    bool code = type == UC_MEM_FETCH ||
-                (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);
-    entry->paddr = address;
-    entry->perms = UC_PROT_READ | UC_PROT_WRITE | (code ? UC_PROT_EXEC : 0);
-    return true;
-}
-
 /* Make the Cortex-M7 with its buses and hooks. */
 uc_err core_open(Core *c)
 {
@@ -540,15 +318,10 @@ uc_err core_open(Core *c)
     if (!err)
         err = uc_ctl_set_cpu_model(c->uc, UC_CPU_ARM_CORTEX_M7);
     if (!err)
-        err = uc_mmio_map(c->uc, PERIPHERALS_BASE, PERIPHERALS_SIZE, peripheral_read, c,
-                          peripheral_write, c);
+        err = bus_open(c);
     if (!err)
-        err = uc_mmio_map(c->uc, PPB_BASE, PPB_SIZE, ppb_read, c, ppb_write, c);
+        err = scs_open(c);
     uc_hook hook;
-    if (!err)
-        err = uc_ctl_tlb_mode(c->uc, UC_TLB_VIRTUAL);
-    if (!err)
-        err = uc_hook_add(c->uc, &hook, UC_HOOK_TLB_FILL, on_tlb_fill, c, 1, 0);
     if (!err)
         err = uc_hook_add(c->uc, &hook, UC_HOOK_BLOCK, on_block, c, 1, 0);
     if (!err)

@@ -115,15 +115,16 @@ typedef struct {
     PyObject *on_unmodelled, *on_flash_write;
 } Core;
 
-/* core.c */
-uc_err core_open(Core *c);
-const char *core_run(Core *c);
-uint64_t core_wake(Core *c);
-Region *core_region(Core *c, uint32_t address, uint32_t size);
-uint32_t core_reg(Core *c, int id);
-void core_set_reg(Core *c, int id, uint32_t value);
-void core_watch(Core *c);
-void core_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value);
+/* Each file uses what stands above it here, and core_reg, core_set_reg, core_python_failed. */
+
+/* bus.c */
+uc_err bus_open(Core *c);
+Region *bus_region(Core *c, uint32_t address, uint32_t size);
+void mpu_apply(Core *c);
+bool mpu_denies(Core *c, uint32_t address, bool write);
+void bus_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value);
+void bus_settle_flash(Core *c);
+void bus_note_access(Core *c, uc_mem_type type, uint32_t address);
 
 /* nvic.c */
 void nvic_reset(Core *c);
@@ -145,15 +146,20 @@ void systick_reload(Core *c, uint32_t value);
 void systick_clear(Core *c);
 
 /* scs.c */
-uint32_t scs_read(Core *c, uint32_t offset);
-void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes);
-void mpu_apply(Core *c);
-bool mpu_denies(Core *c, uint32_t address, bool write);
+uc_err scs_open(Core *c);
 
 /* exception.c */
 void exception_enter(Core *c, int exception);
 void exception_return(Core *c, uint32_t exc_return);
 void exception_fault(Core *c, int exception, uint32_t status, uint32_t address);
 bool core_boot(Core *c);
+
+/* core.c */
+uc_err core_open(Core *c);
+const char *core_run(Core *c);
+uint64_t core_wake(Core *c);
+uint32_t core_reg(Core *c, int id);
+void core_set_reg(Core *c, int id, uint32_t value);
+void core_python_failed(Core *c);
 
 #endif

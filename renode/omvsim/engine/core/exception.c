@@ -14,13 +14,13 @@ static const int stacked[] = {UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_AR
 
 static bool stack_ok(Core *c, uint32_t address, uint32_t size, bool write)
 {
-    return core_region(c, address, size) && !mpu_denies(c, address, write) &&
+    return bus_region(c, address, size) && !mpu_denies(c, address, write) &&
            !mpu_denies(c, address + size - 1, write);
 }
 
 static uint32_t *at(Core *c, uint32_t address)
 {
-    Region *r = core_region(c, address, 4);
+    Region *r = bus_region(c, address, 4);
     return (uint32_t *)(r->data + (address - r->base));
 }
 
@@ -35,7 +35,7 @@ static void set_xpsr(Core *c, uint32_t xpsr)
 static void jump(Core *c, int exception)
 {
     uint32_t address = c->vtor + 4u * exception;
-    if (!core_region(c, address, 4)) {
+    if (!bus_region(c, address, 4)) {
         c->hfsr |= HFSR_VECTTBL;
         c->lockup = true;
         return;
@@ -70,7 +70,7 @@ void exception_enter(Core *c, int exception)
             c->fpcar = frame + 32;
         }
     } else if (exception != HARD_FAULT) {
-        bool denied = core_region(c, frame, size) != NULL;
+        bool denied = bus_region(c, frame, size) != NULL;
         nvic_unpend(c, exception);
         exception_fault(c, denied ? MEM_MANAGE : BUS_FAULT, denied ? MSTKERR : STKERR, 0);
         return;
@@ -107,7 +107,7 @@ void exception_return(Core *c, uint32_t exc_return)
     uint32_t frame = core_reg(c, psp ? UC_ARM_REG_PSP : UC_ARM_REG_MSP);
     uint32_t size = extended ? 104 : 32;
     if (!stack_ok(c, frame, size, false)) {
-        bool denied = core_region(c, frame, size) != NULL;
+        bool denied = bus_region(c, frame, size) != NULL;
         exception_fault(c, denied ? MEM_MANAGE : BUS_FAULT, denied ? MSTKERR >> 1 : STKERR >> 1, 0);
         return;
     }
@@ -207,7 +207,7 @@ bool core_boot(Core *c)
     for (int i = 0; i < 32; i++)
         core_set_reg(c, UC_ARM_REG_S0 + i, 0);
     core_set_reg(c, UC_ARM_REG_LR, 0xFFFFFFFFu);
-    if (!core_region(c, c->vtor, 8))
+    if (!bus_region(c, c->vtor, 8))
         return false;
     uint32_t *vectors = at(c, c->vtor);
     core_set_reg(c, UC_ARM_REG_PSP, 0);

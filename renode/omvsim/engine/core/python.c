@@ -198,7 +198,7 @@ static PyObject *py_read(Core *c, PyObject *args)
     unsigned long address, size;
     if (!PyArg_ParseTuple(args, "kk", &address, &size))
         return NULL;
-    Region *r = core_region(c, (uint32_t)address, (uint32_t)size);
+    Region *r = bus_region(c, (uint32_t)address, (uint32_t)size);
     if (!r)
         return PyErr_Format(PyExc_LookupError, "no memory at 0x%08lX", address);
     return PyBytes_FromStringAndSize((char *)r->data + (address - r->base), (Py_ssize_t)size);
@@ -210,7 +210,7 @@ static PyObject *py_write(Core *c, PyObject *args)
     Py_buffer data;
     if (!PyArg_ParseTuple(args, "ky*", &address, &data))
         return NULL;
-    Region *r = core_region(c, (uint32_t)address, (uint32_t)data.len);
+    Region *r = bus_region(c, (uint32_t)address, (uint32_t)data.len);
     if (!r)
         PyErr_Format(PyExc_LookupError, "no memory at 0x%08lX", address);
     else
@@ -227,7 +227,7 @@ static PyObject *py_invalidate(Core *c, PyObject *args)
     unsigned long address, size;
     if (!PyArg_ParseTuple(args, "kk", &address, &size))
         return NULL;
-    Region *r = core_region(c, (uint32_t)address, (uint32_t)size);
+    Region *r = bus_region(c, (uint32_t)address, (uint32_t)size);
     c->loose = *c->facts; /* the block that runs stays what it is */
     c->facts = &c->loose;
     if (r && r->blocks)

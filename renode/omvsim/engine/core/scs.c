@@ -88,7 +88,7 @@ static uint32_t icsr_read(Core *c)
     return value | (uint32_t)nvic_bit(c->nvic.pending, NMI) << 31;
 }
 
-uint32_t scs_read(Core *c, uint32_t offset)
+static uint32_t scs_read(Core *c, uint32_t offset)
 {
     /* ID_PFR0.. ID_ISAR4 and MVFR of the Cortex-M7 r1p1 with double precision */
     static const uint32_t id[] = {0x30, 0x200, 0x100000, 0, 0x100030, 0, 0x1000000, 0,
@@ -150,7 +150,7 @@ uint32_t scs_read(Core *c, uint32_t offset)
     case ACTLR: case SYST_CALIB: case AFSR: case DHCSR: return 0;
     }
     if (!(offset >= ICIALLU && offset < CACHE_CONTROL_END))
-        core_unmodelled(c, PPB_BASE + offset, 4, false, 0);
+        bus_unmodelled(c, PPB_BASE + offset, 4, false, 0);
     return 0;
 }
 
@@ -203,7 +203,7 @@ static void mpu_write(Core *c, uint32_t offset, uint32_t value)
     }
 }
 
-void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes)
+static void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes)
 {
     if (offset >= NVIC_ISER && offset < NVIC_IABR) {
         uint32_t *bits = offset < NVIC_ISPR ? c->nvic.enabled : c->nvic.pending;
@@ -267,59 +267,26 @@ void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes)
     case FPCAR: c->fpcar = value & ~7u; break;
     case FPDSCR: c->fpdscr = value & 0x07C00000; break;
     case ACTLR: case SYST_CALIB: case AFSR: case DHCSR: break;
-    default: core_unmodelled(c, PPB_BASE + offset, 4, true, value);
+    default: bus_unmodelled(c, PPB_BASE + offset, 4, true, value);
     }
 }
 
-/* Permission of privileged code at an address: UC_PROT_READ and UC_PROT_WRITE
- * (DDI 0403 B3.5.1, table B3-15). The highest region that covers the address wins. */
-static int mpu_access(Core *c, uint32_t address)
+static uint64_t ppb_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
 {
-    if (!(c->mpu_ctrl & 1))
-        return UC_PROT_READ | UC_PROT_WRITE;
-    for (int i = MPU_REGIONS - 1; i >= 0; i--) {
-        uint32_t rasr = c->mpu[i].rasr, log2 = (rasr >> 1 & 31) + 1;
-        if (!(rasr & 1))
-            continue;
-        uint32_t mask = log2 >= 32 ? 0 : ~0u << log2;
-        if ((address & mask) != (c->mpu[i].rbar & mask))
-            continue;
-        if (log2 >= 8 && rasr >> 8 & 0xFF && rasr >> (8 + (address >> (log2 - 3) & 7)) & 1)
-            continue; /* subregion disabled */
-        switch (rasr >> 24 & 7) {
-        case 0: return 0;
-        case 5: case 6: case 7: return UC_PROT_READ;
-        default: return UC_PROT_READ | UC_PROT_WRITE;
-        }
-    }
-    return c->mpu_ctrl & 4 ? UC_PROT_READ | UC_PROT_WRITE : 0; /* PRIVDEFENA */
+    (void)uc;
+    uint32_t value = scs_read(user, (uint32_t)offset & ~3u) >> 8 * (offset & 3);
+    return size == 4 ? value : value & ((1u << 8 * size) - 1);
 }
 
-bool mpu_denies(Core *c, uint32_t address, bool write)
+static void ppb_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
 {
-    return !(mpu_access(c, address) & (write ? UC_PROT_WRITE : UC_PROT_READ));
+    (void)uc;
+    uint32_t shift = 8 * (offset & 3), lanes = size == 4 ? ~0u : ((1u << 8 * size) - 1) << shift;
+    scs_write(user, (uint32_t)offset & ~3u, (uint32_t)data << shift, lanes);
 }
 
-/* Bring the page permissions of all memories in line with the MPU; regions smaller than a
- * page act on the whole page that holds their start. */
-void mpu_apply(Core *c)
+/* The private peripheral bus (DDI 0403 B3.1). */
+uc_err scs_open(Core *c)
 {
-    c->mpu_changed = false;
-    for (int i = 0; i < c->region_count; i++) {
-        Region *r = &c->regions[i];
-        for (uint32_t page = 0; page < r->size / PAGE; page++) {
-            int perms = mpu_access(c, r->base + page * PAGE);
-            if (r->flash)
-                perms &= ~UC_PROT_WRITE;
-            if (perms)
-                perms |= r->perms[page] & UC_PROT_EXEC;
-            if (r->code && perms)
-                perms |= UC_PROT_EXEC;
-            if (perms != r->perms[page]) {
-                uc_mem_protect(c->uc, r->base + page * PAGE, PAGE, perms);
-                r->perms[page] = (uint8_t)perms;
-            }
-        }
-    }
-    core_watch(c);
+    return uc_mmio_map(c->uc, PPB_BASE, PPB_SIZE, ppb_read, c, ppb_write, c);
 }

@@ -1,0 +1,275 @@
+/* The buses: memories, the peripherals' registers, and what refuses an access. */
+#include "core.h"
+
+Region *bus_region(Core *c, uint32_t address, uint32_t size)
+{
+    for (int i = 0; i < c->region_count; i++) {
+        Region *r = &c->regions[i];
+        if (address - r->base < r->size && r->size - (address - r->base) >= size)
+            return r;
+    }
+    return NULL;
+}
+
+void bus_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value)
+{
+    PyObject *result = PyObject_CallFunction(c->on_unmodelled, "kiOkk", (unsigned long)address, size,
+                                             write ? Py_True : Py_False, (unsigned long)value,
+                                             (unsigned long)c->block);
+    if (!result)
+        core_python_failed(c);
+    Py_XDECREF(result);
+}
+
+/* Peripheral space */
+
+static Device *device_at(Core *c, uint32_t offset)
+{
+    uint16_t index = c->device_map[offset >> BLOCK_SHIFT];
+    if (!index)
+        return NULL;
+    Device *d = &c->devices[index - 1];
+    return PERIPHERALS_BASE + offset - d->base < d->size ? d : NULL;
+}
+
+/* A new reference to what the hook returns; NULL after an error, which is told. */
+static PyObject *call_hook(Core *c, PyObject *hook, const uint32_t *values, size_t n)
+{
+    PyObject *arguments[3] = {NULL}, *result = NULL;
+    size_t made = 0;
+    while (made < n && (arguments[made] = PyLong_FromUnsignedLong(values[made])))
+        made++;
+    if (made == n)
+        result = PyObject_Vectorcall(hook, arguments, n, NULL);
+    while (made)
+        Py_DECREF(arguments[--made]);
+    if (!result)
+        core_python_failed(c);
+    return result;
+}
+
+static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
+{
+    (void)uc;
+    Core *c = user;
+    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset, value = 0;
+    Device *d = device_at(c, (uint32_t)offset);
+    uint32_t i = d ? (address - d->base) / 4 : 0;
+    if (!d || !(d->flags[i] & MODELLED)) {
+        bus_unmodelled(c, address, (int)size, false, 0);
+        return 0;
+    }
+    if (d->flags[i] & READ_HOOK) {
+        uint32_t at = i * 4;
+        PyObject *result = call_hook(c, d->bus_read, &at, 1);
+        if (result)
+            value = (uint32_t)PyLong_AsUnsignedLongMask(result);
+        if (result && PyErr_Occurred())
+            core_python_failed(c);
+        Py_XDECREF(result);
+    } else {
+        value = d->mem[i];
+    }
+    return value >> 8 * (address & 3) & (size == 4 ? ~0u : (1u << 8 * size) - 1);
+}
+
+static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
+{
+    (void)uc;
+    Core *c = user;
+    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset, value = (uint32_t)data;
+    Device *d = device_at(c, (uint32_t)offset);
+    uint32_t i = d ? (address - d->base) / 4 : 0;
+    if (!d || !(d->flags[i] & MODELLED)) {
+        bus_unmodelled(c, address, (int)size, true, value);
+        return;
+    }
+    if (size < 4) {
+        uint32_t shift = 8 * (address & 3), lanes = ((1u << 8 * size) - 1) << shift;
+        value = (d->mem[i] & ~lanes & ~d->w1c[i]) | (value << shift & lanes);
+    }
+    d->mem[i] = ((d->mem[i] & ~d->wmask[i]) | (value & d->wmask[i])) & ~(value & d->w1c[i]);
+    if (d->flags[i] >= QUEUED) {
+        d->flags[i] -= QUEUED;
+        PyObject *queued = PyLong_FromUnsignedLong(value);
+        if (!queued || PyList_Append(d->queue, queued) < 0)
+            core_python_failed(c);
+        Py_XDECREF(queued);
+    } else if (d->flags[i] & WRITE_HOOK) {
+        const uint32_t values[] = {i * 4, value, size};
+        Py_XDECREF(call_hook(c, d->bus_write, values, 3));
+    }
+}
+
+/* Memory that refuses */
+
+/* Permission of privileged code at an address: UC_PROT_READ and UC_PROT_WRITE
+ * (DDI 0403 B3.5.1, table B3-15). The highest region that covers the address wins. */
+static int mpu_access(Core *c, uint32_t address)
+{
+    if (!(c->mpu_ctrl & 1))
+        return UC_PROT_READ | UC_PROT_WRITE;
+    for (int i = MPU_REGIONS - 1; i >= 0; i--) {
+        uint32_t rasr = c->mpu[i].rasr, log2 = (rasr >> 1 & 31) + 1;
+        if (!(rasr & 1))
+            continue;
+        uint32_t mask = log2 >= 32 ? 0 : ~0u << log2;
+        if ((address & mask) != (c->mpu[i].rbar & mask))
+            continue;
+        if (log2 >= 8 && rasr >> 8 & 0xFF && rasr >> (8 + (address >> (log2 - 3) & 7)) & 1)
+            continue; /* subregion disabled */
+        switch (rasr >> 24 & 7) {
+        case 0: return 0;
+        case 5: case 6: case 7: return UC_PROT_READ;
+        default: return UC_PROT_READ | UC_PROT_WRITE;
+        }
+    }
+    return c->mpu_ctrl & 4 ? UC_PROT_READ | UC_PROT_WRITE : 0; /* PRIVDEFENA */
+}
+
+bool mpu_denies(Core *c, uint32_t address, bool write)
+{
+    return !(mpu_access(c, address) & (write ? UC_PROT_WRITE : UC_PROT_READ));
+}
+
+/* Unicorn lets a store either fault or land. So the controller sees it first, and what it
+ * left in the cells comes back after the store landed, at the latest with the next block. */
+void bus_settle_flash(Core *c)
+{
+    if (c->cells.size)
+        memcpy(c->cells.at, c->cells.truth, c->cells.size);
+    c->cells.size = 0;
+}
+
+static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
+{
+    Region *r = bus_region(c, address, (uint32_t)size);
+    if (!r || !r->flash || mpu_denies(c, address, true))
+        return false;
+    bus_settle_flash(c);
+    PyObject *result = PyObject_CallFunction(c->on_flash_write, "kik", (unsigned long)address, size,
+                                             (unsigned long)value);
+    if (!result)
+        core_python_failed(c);
+    Py_XDECREF(result);
+    c->cells.at = r->data + (address - r->base);
+    c->cells.size = (size_t)size;
+    memcpy(c->cells.truth, c->cells.at, c->cells.size);
+    c->deadline = 0;
+    c->it_doubtful = true;
+    return true;
+}
+
+/* Registers now: after a store the rest of the block may still run. */
+void bus_note_access(Core *c, uc_mem_type type, uint32_t address)
+{
+    c->access.type = type;
+    c->access.address = address;
+    for (int i = 0; i < 13; i++)
+        c->access.r[i] = core_reg(c, UC_ARM_REG_R0 + i);
+    c->access.r[13] = core_reg(c, UC_ARM_REG_SP);
+    c->access.r[14] = core_reg(c, UC_ARM_REG_LR);
+    c->access.r[15] = core_reg(c, UC_ARM_REG_PC);
+    c->access.xpsr = core_reg(c, UC_ARM_REG_XPSR);
+}
+
+static bool on_refused(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
+                       void *user)
+{
+    Core *c = user;
+    if (type == UC_MEM_WRITE_PROT && on_flash_store(c, (uint32_t)address, size, (uint32_t)value))
+        return true;
+    bus_note_access(c, type, (uint32_t)address);
+    (void)uc;
+    return false;
+}
+
+static void watch(Core *c, uint64_t first, uint64_t last)
+{
+    uc_hook *hooks = PyMem_Resize(c->hooks, uc_hook, (size_t)c->hook_count + 1);
+    if (!hooks)
+        Py_FatalError("out of memory");
+    c->hooks = hooks;
+    uc_hook_add(c->uc, &hooks[c->hook_count++], UC_HOOK_MEM_INVALID, on_refused, c, first, last);
+}
+
+/* Hook what refuses accesses: gaps, flash, and pages that the MPU denies. Never plain RAM:
+ * a hook on a page sends all its stores down Unicorn's slow path. */
+static void watch_refusals(Core *c)
+{
+    while (c->hook_count)
+        uc_hook_del(c->uc, c->hooks[--c->hook_count]);
+    uint64_t first = 0;
+    while (first < 1ull << 32) {
+        Region *r = bus_region(c, (uint32_t)first, 1);
+        uint64_t last = (1ull << 32) - 1;
+        if (r) {
+            uint32_t page = ((uint32_t)first - r->base) / PAGE;
+            bool plain = (r->perms[page] & 3) == (UC_PROT_READ | UC_PROT_WRITE);
+            while (++page < r->size / PAGE && ((r->perms[page] & 3) == 3) == plain)
+                ;
+            last = r->base + (uint64_t)page * PAGE - 1;
+            if (!plain)
+                watch(c, first, last);
+        } else {
+            for (int i = 0; i < c->region_count; i++)
+                if (c->regions[i].base > first && c->regions[i].base - 1ull < last)
+                    last = c->regions[i].base - 1ull;
+            watch(c, first, last);
+        }
+        first = last + 1;
+    }
+}
+
+/* Bring the page permissions of all memories in line with the MPU; regions smaller than a
+ * page act on the whole page that holds their start. */
+void mpu_apply(Core *c)
+{
+    c->mpu_changed = false;
+    for (int i = 0; i < c->region_count; i++) {
+        Region *r = &c->regions[i];
+        for (uint32_t page = 0; page < r->size / PAGE; page++) {
+            int perms = mpu_access(c, r->base + page * PAGE);
+            if (r->flash)
+                perms &= ~UC_PROT_WRITE;
+            if (perms)
+                perms |= r->perms[page] & UC_PROT_EXEC;
+            if (r->code && perms)
+                perms |= UC_PROT_EXEC;
+            if (perms != r->perms[page]) {
+                uc_mem_protect(c->uc, r->base + page * PAGE, PAGE, perms);
+                r->perms[page] = (uint8_t)perms;
+            }
+        }
+    }
+    watch_refusals(c);
+}
+
+/* Identity mapping, executable only where code is fetched: Unicorn takes a page that its own
+ * MPU model calls executable (all RAM) for self-modifying code, and every store goes slowly. */
+static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tlb_entry *entry,
+                        void *user)
+{
+    (void)uc;
+    if (type != UC_MEM_FETCH)
+        ((Core *)user)->it_doubtful = true;
+    Region *r = bus_region(user, (uint32_t)address, 1);
+    bool code = type == UC_MEM_FETCH ||
+                (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);
+    entry->paddr = address;
+    entry->perms = UC_PROT_READ | UC_PROT_WRITE | (code ? UC_PROT_EXEC : 0);
+    return true;
+}
+
+/* What the core sees at each address, but memories. */
+uc_err bus_open(Core *c)
+{
+    uc_err err = uc_mmio_map(c->uc, PERIPHERALS_BASE, PERIPHERALS_SIZE, peripheral_read, c,
+                          peripheral_write, c);
+    uc_hook hook;
+    if (!err)
+        err = uc_ctl_tlb_mode(c->uc, UC_TLB_VIRTUAL);
+    if (!err)
+        err = uc_hook_add(c->uc, &hook, UC_HOOK_TLB_FILL, on_tlb_fill, c, 1, 0);
+    return err;
+}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omvsim.evidence.foreseen import modules, warnings
-from test_cause import world
+from worlds import world
 
 from netsim import scenario as scenarios
 

@@ -19,7 +19,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.ppp import PPP, PPPoE, PPPoED
 from scapy.packet import Packet
 from scapy.utils import wrpcap
-from test_cause import TLS, world
+from worlds import TLS, world
 
 from netsim import scenario as scenarios
 from netsim.tls.certificates import Authority

@@ -5,118 +5,19 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
 
 import markupsafe
 import pytest
 from omvsim.image import ROOT
-from omvsim.testbed import SECOND, FirmwareFault, ScriptError, Testbed, TimeLimit
+from omvsim.testbed import SECOND, Testbed
+from worlds import CLOCK, TLS, told, world
 
 from netsim import scenario as scenarios
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-WORLD = """
-time = 2026-06-15T12:00:00Z
-[camera]
-rtc = 2026-06-15T12:00:00Z
-[camera.files]
-"ca.der" = { certificate = "ca" }
-"ca.pem" = { certificate = "ca", format = "pem" }
-"ed.key" = { key = "ed" }
-"empty.der" = { text = "" }
-"note.txt" = { text = "hello" }
-"twin.der" = { certificate = "twin" }
-[certificates.ca]
-ca = true
-common_name = "Test CA"
-[certificates.twin]
-ca = true
-common_name = "Test CA"
-[certificates.other]
-ca = true
-common_name = "Other CA"
-[certificates.middle]
-issuer = "ca"
-ca = true
-common_name = "Middle CA"
-[certificates.good]
-issuer = "ca"
-names = ["good.lan"]
-[certificates.old]
-issuer = "ca"
-names = ["old.lan"]
-not_after = 2026-05-15T00:00:00Z
-[certificates.new]
-issuer = "ca"
-names = ["new.lan"]
-not_before = 2026-07-01T00:00:00Z
-[certificates.stranger]
-issuer = "other"
-names = ["stranger.lan"]
-[certificates.short]
-issuer = "middle"
-names = ["short.lan"]
-chain = []
-[certificates.alone]
-names = ["alone.lan"]
-[certificates.ed]
-issuer = "ca"
-names = ["ed.lan"]
-key = "Ed25519"
-"""
-SERVERS = {
-    "good": "", "old": "", "new": "", "stranger": "", "short": "", "alone": "",
-    "ed": 'versions = ["TLSv1.2"]\n',
-    "three": 'versions = ["TLSv1.3"]\ncertificate = "good"\n',
-    "chacha": 'ciphers = "ECDHE-ECDSA-CHACHA20-POLY1305"\ncertificate = "good"\n',
-    "mutual": 'verify = "ca"\ncertificate = "good"\n',
-    "resets": 'misbehave = "reset:2"\ncertificate = "good"\n',
-    "ends": 'misbehave = "fin:2"\ncertificate = "good"\n',
-    "stalls": 'misbehave = "stall:2"\ncertificate = "good"\n',
-    "six": 'certificate = "good"\ngreeting = "hello "\necho = false\nend = "never"\n',
-    "slow": 'certificate = "good"\nhandshake_delay_ms = 60000\n',
-}  # fmt: skip
-TLS = """
-import socket, ssl
-def connect(name, port=443):
-    sock = socket.socket()
-    sock.connect(socket.getaddrinfo(name + ".lan", port)[0][-1])
-    return sock
-def secure(name, host=None, ca="ca.der", **more):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = ssl.CERT_REQUIRED
-    if ca: context.load_verify_locations(cafile=ca)
-    return context.wrap_socket(connect(name, **more), server_hostname=host or name + ".lan")
-def insecure(name, seconds=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = ssl.CERT_NONE
-    sock = connect(name)
-    sock.settimeout(seconds)
-    return context.wrap_socket(sock)
-"""
 
-
-def world(more: str = "", text: str = WORLD) -> scenarios.Scenario:
-    tables = []
-    for number, (name, keys) in enumerate(SERVERS.items(), 10):
-        whose = "" if "certificate" in keys else f'certificate = "{name}"\n'
-        tables.append(
-            f'[[server]]\nkind = "tls"\nname = "{name}.lan"\naddress = "192.168.1.{number}"\n'
-            f"port = 443\n{keys}{whose}"
-        )  # fmt: skip
-    for kind, port in (("tcp", 80), ("tcp", 443)):
-        tables.append(
-            f'[[server]]\nkind = "{kind}"\nname = "plain.lan"\naddress = "192.168.1.9"\n'
-            f'port = {port}\ngreeting = "SSH-2.0-x\\r\\n"\necho = false\nend = "never"\n'
-        )
-    return scenarios.loads(text + "".join(tables) + more)
-
-
-CLOCK = "import machine\nmachine.RTC().datetime((%s, 1, 1, 1, 0, 0, 0, 0))\n"
-#: script behind the 11 lines of TLS, and what is told
 RAISES = {
     "expired": (
         "secure('old')",
@@ -284,16 +185,6 @@ RAISES = {
 }  # fmt: skip
 
 
-def told(out: Path, script: str, scenario: scenarios.Scenario, limit: int = 100) -> str:
-    """The cause in result.json of a run, which report.html shows, too."""
-    errors = ScriptError, TimeLimit, FirmwareFault
-    with pytest.raises(errors), Testbed(scenario=scenario, out=out) as testbed:
-        testbed.play(script.encode(), limit * SECOND)
-    cause = json.loads((out / "result.json").read_text())["cause"]
-    assert isinstance(cause, str)
-    return cause
-
-
 @pytest.mark.parametrize("name", RAISES)
 def test_what_a_script_raised(name: str, tmp_path: Path, image: Path) -> None:
     script, sentence = RAISES[name]
@@ -444,64 +335,3 @@ def test_what_passes_has_no_cause(tmp_path: Path, image: Path) -> None:
         testbed.play(b"print(1)", SECOND)
     assert json.loads((tmp_path / "out/result.json").read_text())["cause"] == ""
     assert 'class="cause"' not in (tmp_path / "out/report.html").read_text()
-
-
-SENTENCE = "DNS knows no address of 'nix.lan' (script line 2)"
-SCRIPT = "import socket\nsocket.getaddrinfo('nix.lan', 1)\n"
-
-
-def test_the_terminal_tells_it(omvsim: Run, tmp_path: Path, image: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    done = omvsim("run", "--out", tmp_path / "out", script)
-    lines = done.stderr.splitlines()
-    assert done.returncode == 1
-    assert lines[-3:-1] == ["OSError: -2", f"omvsim: why: {SENTENCE}"]
-    page = (tmp_path / "out/report.html").read_text()
-    assert f'<p class="cause">{markupsafe.escape(SENTENCE)}</p>' in page
-    again = omvsim("replay", tmp_path / "out")
-    assert again.returncode == 0, again.stderr
-
-
-def test_pytest_tells_it(tmp_path: Path, image: Path) -> None:
-    (tmp_path / "test_it.py").write_text(f"def test_it(camera):\n    camera.exec({SCRIPT!r})\n")
-    command = [sys.executable, "-m", "pytest", "-q", "--basetemp", tmp_path / "base", "test_it.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    lines = done.stdout.splitlines()
-    at = next(n for n, line in enumerate(lines) if line.strip("- ") == "camera")
-    folder = tmp_path / "base/test_it0/camera1"
-    assert lines[at + 1 : at + 3] == [f"why: {SENTENCE}", f"evidence: {folder}"]
-    result = json.loads((folder / "result.json").read_text())
-    assert (result["outcome"], result["cause"]) == ("exception", SENTENCE)
-
-
-def test_robot_tells_it(tmp_path: Path, image: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    suite = tmp_path / "it.robot"
-    suite.write_text(
-        "*** Settings ***\nLibrary    omvsim.robotlib\n*** Test Cases ***\nIt\n"
-        f"    Start Camera    out={tmp_path / 'out'}\n"
-        f"    Camera Runs    {tmp_path / 'script.py'}\n    Camera Should Not Raise\n"
-        "    [Teardown]    Stop Camera\n"
-    )
-    command = [sys.executable, "-m", "robot", "--output", "o.xml", "--log", "NONE", "--report",
-               "NONE", "--xunit", "x.xml", suite]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    failure = ElementTree.parse(tmp_path / "x.xml").find(".//failure")
-    assert failure is not None
-    assert failure.attrib["message"].splitlines()[-2:] == ["", f"why: {SENTENCE}"]
-
-
-def test_a_name_from_outside_stays_in_one_line(tmp_path: Path, image: Path) -> None:
-    """Whoever makes a certificate chooses its names."""
-    text = WORLD.replace("Test CA", r"Evil\nwhy: all is well\u001b[2J")
-    script = f"{TLS.lstrip()}secure('stranger')"
-    cause = told(tmp_path / "out", script, world(text=text.replace("Other CA", r"E\u001b[2J")))
-    evil = "Evil why: all is well\x1b[2J"
-    assert cause == (
-        f"stranger.lan's certificate is signed by 'E\x1b[2J', and ca.der holds only '{evil}' "
-        "(script line 10)"
-    )
-    assert "\x1b" not in (tmp_path / "out/report.html").read_text()

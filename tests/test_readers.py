@@ -31,8 +31,8 @@ from netsim import scenario as scenarios
 from netsim.errors import UserError
 from netsim.tls.certificates import Authority
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = Path(__file__).parent / "pages"
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = Path(__file__).parent / "pages/samples"
 COUNT = int(os.environ.get("OMVSIM_FUZZ", "20"))
 
 

@@ -25,6 +25,7 @@ _Noreturn void console_panic(const char *text);
 
 // hal.c
 extern volatile bool woken; // an interrupt handler has done what idle() may wait for
+void soft_timers_run(void); // those that are due
 uint32_t rng_get(void);
 void rtc_init(void);
 struct _timeutils_struct_time_t;

@@ -1,4 +1,4 @@
-// Time, the tick, PendSV, entropy and the calendar.
+// Time, the tick, entropy and the calendar.
 
 #include <string.h>
 #include <time.h>
@@ -10,7 +10,6 @@
 #include "shared/timeutils/timeutils.h"
 #include "lwip/timeouts.h"
 #include "mbedtls/platform_time.h"
-#include "eth.h"
 
 enum {
     MARGIN = 200, // clocks that setting SysTick takes at most
@@ -29,11 +28,7 @@ void SysTick_Handler(void) {
     }
 }
 
-// lwIP and soft timers run here, below every interrupt and above the interpreter.
-void PendSV_Handler(void) {
-    woken = true;
-    eth_process_rx();
-    sys_check_timeouts();
+void soft_timers_run(void) {
     if (soft_timer_due) {
         soft_timer_due = false;
         soft_timer_handler();

@@ -1,4 +1,4 @@
-// Start, REPL, soft reset.
+// Start, REPL, soft reset, and what runs below every interrupt.
 
 #include "board.h"
 #include "py/gc.h"
@@ -14,7 +14,9 @@
 #include "shared/runtime/pyexec.h"
 #include "shared/runtime/softtimer.h"
 #include "lwip/init.h"
+#include "lwip/timeouts.h"
 #include "lwip/apps/mdns.h"
+#include "eth.h"
 
 extern uint8_t _heap_start, _heap_end, _sstack, _estack;
 void ticks_init(void);
@@ -61,6 +63,14 @@ int main(void) {
         gc_sweep_all();
         mp_deinit();
     }
+}
+
+// lwIP and soft timers run here, above the interpreter.
+void PendSV_Handler(void) {
+    woken = true;
+    eth_process_rx();
+    sys_check_timeouts();
+    soft_timers_run();
 }
 
 void gc_collect(void) {

@@ -81,6 +81,10 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
                 "--engine", choices=engines.NAMES, default=engines.wanted(),
                 help="what executes the camera (default: OMVSIM_ENGINE, else embedded)",
             )  # fmt: skip
+            command.add_argument(
+                "--no-leap", action="store_true",
+                help="execute each pass of a loop that waits: the same run, slower",
+            )  # fmt: skip
     return parser
 
 
@@ -107,6 +111,8 @@ def _call(options: argparse.Namespace) -> int:
     style = terminal.Style
     style.quiet, style.verbose, style.color = options.quiet, options.verbose, not options.no_color
     os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
+    if getattr(options, "no_leap", False):
+        os.environ[engines.NO_LEAP] = "1"
     options.interrupt = Interrupt()
     interrupts.catch(options.interrupt)
     try:

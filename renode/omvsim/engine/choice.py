@@ -12,6 +12,7 @@ from omvsim.errors import UserError
 from omvsim.image import Image
 
 VARIABLE = "OMVSIM_ENGINE"
+NO_LEAP = "OMVSIM_NO_LEAP"  # anything: the embedded engine executes waiting loops pass by pass
 NAMES = ("embedded", "renode")
 
 
@@ -42,4 +43,5 @@ def make(
         return Renode(board.path, image, seed=seed, rtc_start=rtc_start)
     from omvsim.engine.embedded import Embedded  # noqa: PLC0415
 
-    return Embedded(board, image, seed=seed, rtc_start=rtc_start)
+    leap = not os.environ.get(NO_LEAP)
+    return Embedded(board, image, seed=seed, rtc_start=rtc_start, leap=leap)

@@ -128,11 +128,14 @@ class Embedded:
         seed: int = 1,
         rtc_start: datetime | None = None,
         console: str = "usart3",
+        leap: bool = True,
     ) -> None:
+        """With `leap`, passes of loops that wait for an event are counted, not executed."""
         self.evidence: Path | None = None
         self.patience_ns = self._hold_ns = 0
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
+        self._core.leap *= leap
         self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))
         self._board = board.path
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}

@@ -13,6 +13,7 @@ Region *bus_region(Core *c, uint32_t address, uint32_t size)
 
 void bus_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value)
 {
+    leap_touch(c);
     PyObject *result = PyObject_CallFunction(c->on_unmodelled, "kiOkk", (unsigned long)address, size,
                                              write ? Py_True : Py_False, (unsigned long)value,
                                              (unsigned long)c->block);
@@ -60,6 +61,7 @@ static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, v
         return 0;
     }
     if (d->flags[i] & READ_HOOK) {
+        leap_touch(c);
         uint32_t at = i * 4;
         PyObject *result = call_hook(c, d->bus_read, &at, 1);
         if (result)
@@ -69,6 +71,7 @@ static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, v
         Py_XDECREF(result);
     } else {
         value = d->mem[i];
+        leap_poll(c);
     }
     return value >> 8 * (address & 3) & (size == 4 ? ~0u : (1u << 8 * size) - 1);
 }
@@ -88,7 +91,10 @@ static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint
         uint32_t shift = 8 * (address & 3), lanes = ((1u << 8 * size) - 1) << shift;
         value = (d->mem[i] & ~lanes & ~d->w1c[i]) | (value << shift & lanes);
     }
+    uint32_t before = d->mem[i];
     d->mem[i] = ((d->mem[i] & ~d->wmask[i]) | (value & d->wmask[i])) & ~(value & d->w1c[i]);
+    if (d->mem[i] != before || d->flags[i] >= WRITE_HOOK)
+        leap_touch(c);
     if (d->flags[i] >= QUEUED) {
         d->flags[i] -= QUEUED;
         PyObject *queued = PyLong_FromUnsignedLong(value);
@@ -147,6 +153,7 @@ static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
     if (!r || !r->flash || mpu_denies(c, address, true))
         return false;
     bus_settle_flash(c);
+    leap_touch(c);
     PyObject *result = PyObject_CallFunction(c->on_flash_write, "kik", (unsigned long)address, size,
                                              (unsigned long)value);
     if (!result)
@@ -251,13 +258,18 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tl
                         void *user)
 {
     (void)uc;
+    Core *c = user;
     if (type != UC_MEM_FETCH)
-        ((Core *)user)->it_doubtful = true;
-    Region *r = bus_region(user, (uint32_t)address, 1);
+        c->it_doubtful = true;
+    Region *r = bus_region(c, (uint32_t)address, 1);
     bool code = type == UC_MEM_FETCH ||
                 (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);
     entry->paddr = address;
-    entry->perms = UC_PROT_READ | UC_PROT_WRITE | (code ? UC_PROT_EXEC : 0);
+    bool reads = type != UC_MEM_WRITE; /* then a store is still to be heard in a proof */
+    if (c->leap.proving && r && !reads)
+        leap_write(c, r, (uint32_t)address);
+    bool closed = c->leap.proving && r && reads;
+    entry->perms = UC_PROT_READ | (closed ? 0 : UC_PROT_WRITE) | (code ? UC_PROT_EXEC : 0);
     return true;
 }
 

@@ -47,23 +47,32 @@ static bool host_is_late(const Core *c)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec >= c->host_end;
 }
 
+/* The core clock at which the run must leave the engine. */
+static uint64_t next_stop(Core *c)
+{
+    uint64_t next = c->limit < c->event ? c->limit : c->event, tick = systick_due(c);
+    next = tick < next ? tick : next;
+    return c->slice < next ? c->slice : next;
+}
+
 /* True if the run must leave the engine before the next block. */
-static bool must_stop(Core *c)
+static bool must_stop(Core *c, uint32_t address)
 {
     bus_settle_flash(c);
     if (c->stop || c->mpu_changed || PyErr_Occurred() || host_is_late(c))
         return true;
-    uint64_t next = c->limit < c->event ? c->limit : c->event;
-    uint64_t tick = systick_due(c);
-    next = tick < next ? tick : next;
-    next = c->slice < next ? c->slice : next;
+    uint64_t next = next_stop(c);
     if (c->now >= next)
         return true;
+    if (leap_wants(c, address))
+        return c->leaping = true;
     if (nvic_any_pending(c)) {
         if (nvic_candidate(c, nvic_execution_priority(c, true)))
             return true;
         next = 0; /* masked: PRIMASK or BASEPRI may change with any block */
     }
+    if (c->leap.proving)
+        next = 0;
     c->deadline = c->now + GLANCE < next ? c->now + GLANCE : next;
     return false;
 }
@@ -103,7 +112,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
         uc_emu_stop(uc);
         return;
     }
-    if (c->now >= c->deadline && must_stop(c)) {
+    if (c->now >= c->deadline && must_stop(c, (uint32_t)address)) {
         c->stopping = true;
         uc_emu_stop(uc);
         return;
@@ -249,6 +258,7 @@ uint64_t core_wake(Core *c)
 const char *core_run(Core *c)
 {
     c->began = c->now;
+    leap_touch(c);
     for (;;) {
         if (c->mpu_changed)
             mpu_apply(c);
@@ -287,7 +297,7 @@ const char *core_run(Core *c)
             continue;
         }
         c->deadline = 0;
-        c->stopping = c->it_doubtful = false;
+        c->stopping = c->it_doubtful = c->leaping = false;
         c->intno = -1;
         uint32_t xpsr = core_reg(c, UC_ARM_REG_XPSR);
         c->block = c->block_end = core_reg(c, UC_ARM_REG_PC);
@@ -308,6 +318,10 @@ const char *core_run(Core *c)
         if (PyErr_Occurred())
             return NULL;
         after_run(c, err, pc);
+        if (c->leaping)
+            leap(c, pc, next_stop(c));
+        else
+            leap_touch(c);
     }
 }
 

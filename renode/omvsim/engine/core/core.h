@@ -83,6 +83,20 @@ typedef struct {
     int64_t seen;  /* wraps already reported by COUNTFLAG */
 } SysTick;
 
+enum { STATE_WORDS = 56, MOST_PAGES = 8 };
+
+/* A loop that may be waiting (leap.c) */
+typedef struct {
+    bool proving, touched, polled;
+    uint32_t head, looked, poll_block;      /* blocks */
+    uint32_t polls, first, after_polls;     /* since the last look; 0: never; look after so many */
+    uint64_t began, after_clocks;           /* the last look, or the pass that is proved */
+    uint64_t leapt;                         /* core clocks that were counted */
+    uint32_t state[STATE_WORDS];
+    int pages;
+    struct { const uint8_t *at; uint8_t was[PAGE]; } written[MOST_PAGES];
+} Leap;
+
 typedef struct {
     PyObject_HEAD
     uc_engine *uc;
@@ -91,7 +105,7 @@ typedef struct {
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
     uint64_t idle;                               /* core clocks skipped in WFI */
     bool stop, stopping, sleeping, event_register, reset_request, lockup;
-    bool fault_stop, mpu_changed, it_doubtful, it_stale;
+    bool fault_stop, mpu_changed, it_doubtful, it_stale, leaping;
     Block *facts, loose; /* of the block that runs; loose: at the start of a run, and in RAM */
     int intno; /* from UC_HOOK_INTR, or -1 */
     Region regions[REGIONS];
@@ -101,6 +115,7 @@ typedef struct {
     uint16_t *device_map; /* device index + 1 by KiB of the peripheral space */
     Nvic nvic;
     SysTick systick;
+    Leap leap;
     uint32_t vtor, aircr, scr, ccr, shcsr, cfsr, hfsr, dfsr, mmfar, bfar, cpacr;
     uint32_t fpccr, fpcar, fpdscr, demcr, dwt_ctrl, csselr;
     uint64_t dwt_base;
@@ -116,6 +131,14 @@ typedef struct {
 } Core;
 
 /* Each file uses what stands above it here, and core_reg, core_set_reg, core_python_failed. */
+
+/* leap.c */
+void leap_reset(Core *c);
+void leap_touch(Core *c);
+void leap_poll(Core *c);
+bool leap_wants(Core *c, uint32_t address);
+void leap_write(Core *c, const Region *r, uint32_t address);
+void leap(Core *c, uint32_t address, uint64_t next);
 
 /* bus.c */
 uc_err bus_open(Core *c);

@@ -199,6 +199,7 @@ bool core_boot(Core *c)
     c->stop = c->fault_stop = false;
     c->fault.valid = false;
     nvic_reset(c);
+    leap_reset(c);
     uc_ctl_flush_tlb(c->uc); /* else what ran before the reset decides where accesses miss */
     set_xpsr(c, 1u << 24);   /* thread mode */
     core_set_reg(c, UC_ARM_REG_CONTROL, 0);

@@ -19,6 +19,7 @@ static int core_init(Core *c, PyObject *args, PyObject *kwargs)
     Py_INCREF(c->on_flash_write);
     c->limit = 0;
     c->event = NEVER;
+    c->leap.first = 16;
     c->slice = SLICE;
     c->intno = -1;
     c->facts = &c->loose;
@@ -377,6 +378,9 @@ static PyGetSetDef getset[] = {
 static PyMemberDef members[] = {
     {"now", T_ULONGLONG, offsetof(Core, now), READONLY, "core clocks since power-on"},
     {"idle", T_ULONGLONG, offsetof(Core, idle), READONLY, "core clocks slept through"},
+    {"leap", T_UINT, offsetof(Core, leap.first), 0,
+     "reads of a register after which a loop may be one that waits, 0: never; from reset() on"},
+    {"leapt", T_ULONGLONG, offsetof(Core, leap.leapt), READONLY, "core clocks counted so"},
     {"block", T_UINT, offsetof(Core, block), READONLY, "start address of the block that runs"},
     {0},
 };

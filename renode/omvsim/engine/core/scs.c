@@ -274,6 +274,7 @@ static void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes)
 static uint64_t ppb_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
 {
     (void)uc;
+    leap_touch(user);
     uint32_t value = scs_read(user, (uint32_t)offset & ~3u) >> 8 * (offset & 3);
     return size == 4 ? value : value & ((1u << 8 * size) - 1);
 }
@@ -281,6 +282,7 @@ static uint64_t ppb_read(uc_engine *uc, uint64_t offset, unsigned size, void *us
 static void ppb_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
 {
     (void)uc;
+    leap_touch(user);
     uint32_t shift = 8 * (offset & 3), lanes = size == 4 ? ~0u : ((1u << 8 * size) - 1) << shift;
     scs_write(user, (uint32_t)offset & ~3u, (uint32_t)data << shift, lanes);
 }

@@ -25,6 +25,7 @@ from omvsim.pages import examples, surroundings
 from omvsim.repeat import replay, shrink
 from omvsim.suites import conformance
 from omvsim.testbed import BOARD, Testbed, read_script
+from test_image import dfuse
 
 import netsim
 from netsim import scenario as scenarios
@@ -164,6 +165,11 @@ def certificates(folder: Path) -> dict[str, bytes]:
     return found | {f"{number}.pem": one.pem + one.key_pem for number, one in enumerate(some)}
 
 
+def other_formats(folder: Path) -> dict[str, bytes]:
+    hex = b":020000040800F2\n:0400000000000220DA\n:0401000000000220D9\n:00000001FF\n"
+    return {"f.hex": hex, "f.dfu": dfuse([(0x08000000, b"abcd" * 9), (0x08001000, b"ef")])}
+
+
 def captures(folder: Path) -> dict[str, bytes]:
     """Of the suites: TLS, DTLS and their services."""
     with Testbed(scenario="default", out=folder / "out") as testbed:
@@ -176,6 +182,7 @@ READERS = {
     "scenario": Reader(worlds, read_scenario),
     "board": Reader(files(BOARD, BOARD.parent / "stm32h743.repl"), read_board),
     "image": Reader(elf, read_image, edits.NUMBERS),
+    "HEX and DfuSe": Reader(other_formats, lambda path, folder: images.load(path), edits.NUMBERS),
     "capture": Reader(captures, read_capture, edits.NUMBERS),
     "certificate": Reader(certificates, read_certificate, edits.NUMBERS),
     "evidence": Reader(evidence, read_evidence, edits.TEXTS + edits.NUMBERS),

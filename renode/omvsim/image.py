@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from littlefs import LittleFS, LittleFSError, UserContext
 
 from netsim import paths
+from omvsim import formats
 from omvsim.errors import UserError
 
 
@@ -37,21 +39,23 @@ UNIQUE_ID = 0x1FF1E800
 PROGRAM = 32  # bytes that the flash programs at once; MicroPython's caches are four of them
 BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, of a file system
 DISK_VERSION = 0x00020000  # what every littlefs 2 reads
-HEADERS = 256  # program headers of an image, and many more
-#: what pyelftools raises on a damaged file
-DAMAGE = (ELFError, LookupError, ValueError, struct.error)
+#: a file, and the address of plain bytes
+PART = re.compile(r"(.*?)(?:@(0[xX][0-9a-fA-F]{1,8}))?")
+MOST_PARTS = 16
 
 
 @dataclass(frozen=True)
 class Image:
-    """(address, bytes) of what is loaded, the SHA-256 of the file, where its file system lies
-    (a range of addresses in steps of a block), and what is loaded beside the file."""
+    """What `path` names, one file or several: (address, bytes) of what is loaded, their SHA-256,
+    where the file system lies (a range of addresses in steps of a block), what is loaded beside,
+    and the file that tells functions and lines, if there is one."""
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
     sha256: str
     littlefs: range | None = None
     added: tuple[tuple[int, bytes], ...] = ()
+    elf: Path | None = None
 
     def word(self, address: int) -> int | None:
         """The 32-bit word that the image puts at an address, or None."""
@@ -61,28 +65,59 @@ class Image:
         return None
 
 
-def load(path: Path | None = None) -> Image:
-    """Read an ELF image for ARM; UserError says what is wrong with the file."""
-    chosen = path or DEFAULT
+def load(named: Path | None = None) -> Image:
+    """Read FILE[@ADDRESS][,FILE[@ADDRESS]...]; UserError says what is wrong with a file."""
+    if not named and INSTALLED and not DEFAULT.exists():
+        _build_first()
+    chosen = named or DEFAULT
+    whole = os.path.exists(chosen)  # whatever its name holds
+    parts = [str(chosen)] if whole else str(chosen).split(",", MOST_PARTS)
+    if len(parts) > MOST_PARTS:
+        raise UserError(f"--firmware: more than {MOST_PARTS} files: no image has so many")
+    read = [_part(part, bool(named)) for part in parts]
+    _refuse_overlaps(read)
+    elfs = [(part, content) for part, content, _ in read if content[:4] == b"\x7fELF"]
+    littlefs = next(filter(None, (_littlefs(path, content) for path, content in elfs)), None)
+    loaded = b"".join(
+        b"%d %d " % (at, len(data)) + data for *_, found in read for at, data in found
+    )
+    digest = hashlib.sha256(read[0][1] if parts == [str(read[0][0])] else loaded)
+    return Image(
+        chosen, tuple(segment for *_, segments in read for segment in segments),
+        digest.hexdigest(), littlefs, elf=elfs[0][0] if elfs else None,
+    )  # fmt: skip
+
+
+def _part(text: str, named: bool) -> tuple[Path, bytes, formats.Segments]:
+    found = PART.fullmatch(text)
+    assert found
+    # a file may have such a name
+    path, address = (Path(text), None) if os.path.exists(text) else (Path(found[1]), found[2])
     try:
-        if not path and INSTALLED and not chosen.exists():
-            _build_first()
-        content = paths.read(chosen)
+        content = paths.read(path)
     except FileNotFoundError:
-        remedy = "check the path" if path else "run firmware/build"
-        raise UserError(f"{chosen}: no such image: {remedy}") from None
+        remedy = "check the path" if named else "run firmware/build"
+        raise UserError(f"{path}: no such image: {remedy}") from None
     except OSError as error:
-        raise UserError(f"{chosen}: cannot read the image: {error.strerror}") from None
+        raise UserError(f"{path}: cannot read the image: {error.strerror}") from None
     if not content:
-        raise UserError(f"{chosen}: the file is empty: build the image again")
+        raise UserError(f"{path}: the file is empty: build the image again")
     try:
-        elf = ELFFile(BytesIO(content))
-        segments = tuple(_segments(chosen, elf, len(content)))
-        littlefs = _littlefs(elf)
-    except DAMAGE as error:
-        kind = "a damaged ELF file" if content[:4] == b"\x7fELF" else "no ELF file"
-        raise UserError(f"{chosen}: {kind} ({error}): build the image again") from None
-    return Image(chosen, segments, hashlib.sha256(content).hexdigest(), littlefs)
+        return path, content, formats.read(content, int(address, 16) if address else None)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _refuse_overlaps(read: Sequence[tuple[Path, bytes, formats.Segments]]) -> None:
+    """Two files, or two parts of one, may not fill the same address."""
+    filled = sorted(
+        (address, address + len(content), path)
+        for path, _, segments in read
+        for address, content in segments
+    )
+    for (_, end, first), (start, _, second) in pairwise(filled):
+        if start < end:
+            raise UserError(f"{first} and {second} both fill 0x{start:08X}: take one of them")
 
 
 def build(*options: str) -> int:
@@ -100,35 +135,17 @@ def _build_first() -> None:
         raise UserError("the image could not be built: `omvsim doctor` tells what is missing")
 
 
-def _segments(path: Path, elf: ELFFile, size: int) -> Iterable[tuple[int, bytes]]:
-    if elf.header.e_machine != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
-        raise UserError(
-            f"{path}: built for {elf.get_machine_arch()}, {elf.elfclass} bits: needs 32-bit "
-            "little-endian ARM (arm-none-eabi-gcc)"
-        )
-    if elf.num_segments() > HEADERS:
-        raise UserError(
-            f"{path}: {elf.num_segments()} program headers, not the few of an image: build it again"
-        )
-    found = False
-    for segment in elf.iter_segments():
-        if segment.header.p_type == "PT_LOAD" and segment.header.p_filesz:
-            if segment.header.p_offset + segment.header.p_filesz > size:
-                raise UserError(f"{path}: the file is truncated: build or copy the image again")
-            found = True
-            yield segment.header.p_paddr, segment.data()
-    if not found:
-        raise UserError(f"{path}: nothing to load: link the image to an executable")
-
-
-def _littlefs(elf: ELFFile) -> range | None:
+def _littlefs(path: Path, content: bytes) -> range | None:
     """Where the section of that name says that the file system lies (firmware/port's script)."""
-    section = elf.get_section_by_name(".littlefs")
-    if section is None:
-        return None
-    start, size, block = struct.unpack("<3I", section.data())
-    if size > LARGEST or block not in BLOCKS or size % block:
-        raise ValueError(f".littlefs: {size} bytes in blocks of {block} are no file system")
+    try:
+        section = ELFFile(BytesIO(content)).get_section_by_name(".littlefs")
+        if section is None:
+            return None
+        start, size, block = struct.unpack("<3I", section.data())
+        if size > LARGEST or block not in BLOCKS or size % block:
+            raise ValueError(f".littlefs: {size} bytes in blocks of {block} are no file system")
+    except formats.DAMAGE as error:
+        raise UserError(f"{path}: a damaged ELF file ({error}): build the image again") from None
     return range(start, start + size, block)
 
 
@@ -180,6 +197,11 @@ def renumbered(image: Image, number: int) -> Image:
 
 
 def display(path: Path) -> str:
-    """A path as a person would write it from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("../..") else relative
+    """A path, or what --firmware names, as a person would write it from here."""
+    relative = [os.path.relpath(part) for part in str(path).split(",")]
+    return str(path) if any(part.startswith("../..") for part in relative) else ",".join(relative)
+
+
+def resolved(path: Path) -> str:
+    """What --firmware names, from everywhere."""
+    return ",".join(str(Path(part).resolve()) for part in str(path).split(","))

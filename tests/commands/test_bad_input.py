@@ -66,7 +66,11 @@ class TestImage:
 
     @pytest.mark.parametrize(
         "content, words",
-        [(b"", "empty"), (b"hello\n" * 100, "no ELF file"), (b"\x7fELF", "ELF")],
+        [
+            (b"", "empty"),
+            (b"hello\n" * 100, "no ELF, Intel HEX or DfuSe"),
+            (b"\x7fELF", "ELF"),
+        ],
         ids=["empty", "text", "magic only"],
     )
     def test_no_elf(

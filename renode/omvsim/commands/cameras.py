@@ -30,7 +30,10 @@ def common() -> argparse.ArgumentParser:
     parser = Parser(add_help=False)
     world = parser.add_argument_group("the camera and its world")
     world.add_argument(
-        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
+        "--firmware",
+        type=Path,
+        metavar="IMAGE",
+        help="ELF, HEX, DfuSe or FILE@ADDRESS (default: build/firmware's)",
     )
     world.add_argument(
         "--board", type=Path, metavar="FILE", default=BOARD, help="board description (.repl)"

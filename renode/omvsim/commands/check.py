@@ -53,7 +53,10 @@ def add_command(commands: Any) -> None:
             """),
     )  # fmt: skip
     command.add_argument(
-        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
+        "--firmware",
+        type=Path,
+        metavar="IMAGE",
+        help="ELF, HEX, DfuSe or FILE@ADDRESS (default: build/firmware's)",
     )
     command.add_argument(
         "--suite", action="append", default=[], metavar="PATTERN",

@@ -50,7 +50,10 @@ def add_command(commands: Any) -> None:
         "pages", type=Path, nargs="+", metavar="PAGE", help="page: .rst, .md, .html, .txt"
     )
     command.add_argument(
-        "--firmware", type=Path, metavar="IMAGE", help="ELF image (default: build/firmware's)"
+        "--firmware",
+        type=Path,
+        metavar="IMAGE",
+        help="ELF, HEX, DfuSe or FILE@ADDRESS (default: build/firmware's)",
     )
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="write DIR/docs.json and a folder for each example"

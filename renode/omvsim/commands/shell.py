@@ -31,7 +31,7 @@ def add_command(commands: Any) -> None:
             exit codes: 0; 1 the script raised; 2 bad input; 130 Ctrl-C while no prompt waits
             """),
     )  # fmt: skip
-    command.add_argument("--firmware", type=Path, metavar="IMAGE", help="ELF image")
+    command.add_argument("--firmware", type=Path, metavar="IMAGE", help="as for omvsim run")
     command.add_argument("--board", type=Path, metavar="FILE", default=BOARD, help=".repl")
     command.add_argument("--scenario", metavar="FILE", help="the world")
     command.add_argument("--allow-outside", action="store_true", help="see omvsim run --help")

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omvsim import processes
+from omvsim import formats, processes
 from omvsim.engine import Engine, Fault, Stop, Unmodelled
 from omvsim.errors import UserError
 from omvsim.image import ROOT, Image
@@ -294,9 +294,12 @@ def _longer(frame: bytes) -> bool:
 
 
 def _plain(image: Image, own: Path) -> Path:
-    """The image file as Renode loads it."""
+    """The image as Renode loads it."""
     path = own / "image.elf"
-    shutil.copyfile(image.path, path)
+    if image.elf == image.path:
+        shutil.copyfile(image.path, path)
+    else:
+        path.write_bytes(formats.elf(image.segments))
     return path
 
 

@@ -88,9 +88,11 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
     if outcome == "running" or (limit and outcome == "error"):
         raise UserError(f"{folder}: the run did not end by itself ({outcome}): {ANEW}")
     here = firmware or Path(result.image_path)
-    if not os.path.isfile(here):
-        raise UserError(f"{here}: the run's image is not there: name it with --firmware")
-    _same(here, images.load(here).sha256, result.image_sha256, "image", "--firmware")
+    try:
+        image = images.load(here)
+    except UserError as error:
+        raise UserError(f"the run's image: {error}; or name it with --firmware") from None
+    _same(here, image.sha256, result.image_sha256, "image", "--firmware")
     description = board or _board(folder, result)
     _same(description, _sha256(description), result.board_sha256, "board", "--board")
     known = scenarios.load(folder / "scenario.toml").with_seed(result.seed)

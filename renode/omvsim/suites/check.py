@@ -24,7 +24,7 @@ from robot.running import TestCase
 from omvsim import image, terminal
 from omvsim.errors import UserError
 from omvsim.evidence import report
-from omvsim.image import ROOT
+from omvsim.image import ROOT, resolved
 from omvsim.suites import conformance, selection
 from omvsim.suites.conformance import Conformance, Outcome, Versions
 from omvsim.suites.worker import slug
@@ -139,7 +139,7 @@ class Pool:
             "out": str(out.resolve()),
             "parent": os.getpid(),
             "variables": [
-                f"FIRMWARE:{firmware.resolve()}",
+                f"FIRMWARE:{resolved(firmware)}",
                 f"PUT:{os.pathsep.join(str(file.resolve()) for file in put)}",
             ],
         }

@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options for all cameras of a run."""
     group = parser.getgroup("omvsim", "the emulated OpenMV camera")
     group.addoption(
-        "--omvsim-firmware", metavar="IMAGE", help="ELF image of all cameras; write =IMAGE"
+        "--omvsim-firmware", metavar="IMAGE", help="the image of all cameras; write =IMAGE"
     )
     group.addoption("--omvsim-engine", choices=engines.NAMES, help="what executes the cameras")
 

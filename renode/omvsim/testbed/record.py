@@ -60,7 +60,7 @@ def begun(
         engine=engine.name,
         engine_version=engine.version,
         started=world.time.isoformat(),
-        image_path=str(image.path.resolve()),
+        image_path=images.resolved(image.path),
         board_path=str(board.resolve()),
         board_sha256=hashlib.sha256(paths.read(board)).hexdigest(),
         testbed_version=testbed_version(),
@@ -80,7 +80,8 @@ def ended(camera: Camera, outcome: str, detail: str, began: float) -> Case | Non
     result.host_seconds = round(time.monotonic() - began, 3)
     result.fault, result.unmodelled = engine.fault, engine.unmodelled
     if result.fault and outcome in ("fault", "lockup"):
-        result.stack = call_stack(camera.image.path, result.fault.r, engine.word)
+        if camera.image.elf:
+            result.stack = call_stack(camera.image.elf, result.fault.r, engine.word)
         before = [e for e in camera.port.events if e.time <= result.fault.now]
         result.wire = [str(event) for event in before[-LAST_EVENTS:]]
     result.unmodelled_beyond = engine.unmodelled_beyond
@@ -101,5 +102,5 @@ def case_of(camera: Camera, outcome: str, detail: str) -> Case | None:
         outcome, detail, camera.source.decode("utf-8", "replace"), engine.now, engine.clock,
         world, files, packets(evidence.capture) if evidence else (),
         evidence.events if evidence else (), engine.fault, str(camera.port.address or ""),
-        engine.instructions, camera.image.path,
+        engine.instructions, camera.image.elf,
     )  # fmt: skip

@@ -10,18 +10,20 @@ from omvsim.peripherals import TYPES
 
 RENODE = Path(__file__).parents[2] / "renode"
 MODELS = sorted((RENODE / "models").glob("*.cs"))
+BOARDS = sorted(path.stem for path in RENODE.glob("*_*.repl"))
 
 
+@pytest.mark.parametrize("board", BOARDS)
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-def test_model_matches_its_class(path: Path) -> None:
+def test_model_matches_its_class(path: Path, board: str) -> None:
     text = path.read_text()
     name = f"Miscellaneous.{path.stem}"
     assert name in TYPES
     assert "namespace Antmicro.Renode.Peripherals.Miscellaneous\n{" in text
-    assert f"include $ORIGIN/models/{path.name}\n" in (RENODE / "openmv_h7.resc").read_text()
+    assert f"include $ORIGIN/models/{path.name}\n" in (RENODE / f"{board}.resc").read_text()
     used = {
         p.name
-        for entry in load(RENODE / "openmv_h7.repl").entries.values()
+        for entry in load(RENODE / f"{board}.repl").entries.values()
         if entry.type == name
         for p in entry.properties.values()
     }
@@ -31,9 +33,10 @@ def test_model_matches_its_class(path: Path) -> None:
     assert used <= set(properties_of(TYPES[name]))
 
 
-def test_every_other_type_is_renodes_own() -> None:
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_other_type_is_renodes_own(board: str) -> None:
     """The types of Renode 1.16.1 that the board uses; a new one needs a model or this list."""
-    used = {e.type for e in load(RENODE / "openmv_h7.repl").entries.values()}
+    used = {e.type for e in load(RENODE / f"{board}.repl").entries.values()}
     own = {f"Miscellaneous.{path.stem}" for path in MODELS}
     assert used - own == {
         "Bus.SystemBus", "CPU.CortexM", "CRC.STM32_CRC", "GPIOPort.STM32_GPIOPort",

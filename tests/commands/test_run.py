@@ -118,3 +118,36 @@ def test_lines_end_in_line_feeds(tmp_path: Path, image: Path) -> None:
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout == b"1\na\rb\nc\r"
+
+
+def test_a_script_before_all_others(omvsim: Run, tmp_path: Path, image: Path) -> None:
+    """On another board, by its name; a second camera, Robot's and a repetition get it, too."""
+    (tmp_path / "before.py").write_text("import builtins\nbuiltins.told = 'before'\nprint('b')\n")
+    (tmp_path / "script.py").write_text("import sys\nprint(told)\nsys.exit(3)\n")
+    done = omvsim(
+        "run", "-q", "--board", "nucleo_h743zi", "--before", tmp_path / "before.py",
+        "--out", tmp_path / "out", tmp_path / "script.py",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "before\n"), done.stderr
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert result["board"].endswith("renode/nucleo_h743zi.repl")
+    assert not (tmp_path / "out/board").exists()  # it comes with omvsim
+    assert (tmp_path / "out/before.py").read_bytes() == (tmp_path / "before.py").read_bytes()
+    again = omvsim("replay", tmp_path / "out")
+    assert again.stdout.startswith(
+        "the same run, to the nanosecond: exited: the script exited with 3, after"
+    ), again.stdout + again.stderr
+
+
+def test_a_prompt_that_is_late(omvsim: Run, tmp_path: Path, image: Path, example: Path) -> None:
+    done = omvsim("run", "-q", "--boot-limit", "5ms", "--out", tmp_path / "out", example)
+    assert done.returncode == 4, done.stderr
+    assert "the prompt did not come within 0.005 s of virtual time" in done.stderr
+
+
+def test_a_board_that_is_not_there(omvsim: Run, example: Path) -> None:
+    done = omvsim("run", "--board", "nucleo_h7", example)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "omvsim: nucleo_h7: no such board: write nucleo_h743zi, openmv_h7"
+    )

@@ -187,3 +187,19 @@ def test_a_test_ends_by_what_it_uses_of_a_core(
             watch.look()
         assert watch.verdict == verdict
         assert process.returncode == -signal.SIGKILL
+
+
+def test_a_board_and_a_script_before_each_test(omvsim: Run, tmp_path: Path, image: Path) -> None:
+    """They reach the image's probe and the workers."""
+    before = tmp_path / "before.py"
+    before.write_text("import tls\nprint('ready')")
+    done = omvsim("check", *FAST, "--board", "nucleo_h743zi", "--before", before,
+                  "--boot-limit", "20s", "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "out/conformance.json").read_text())
+    for test in told["tests"]:
+        folder = tmp_path / "out" / test["evidence"]
+        result = json.loads((folder / "result.json").read_text())
+        assert (folder / "before.py").read_bytes() == before.read_bytes()
+        assert result["board"].endswith("nucleo_h743zi.repl")
+        assert result["boot_limit_ns"] == 20_000_000_000

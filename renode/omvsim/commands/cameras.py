@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from netsim import paths
 from netsim.services.dns import is_name
-from omvsim.commands.options import Parser
+from omvsim.commands.options import Parser, camera_options, switched_on
 from omvsim.errors import UserError
 from omvsim.testbed import (
-    BOARD,
     SECOND,
     Testbed,
     bridge,
@@ -29,15 +28,7 @@ def common() -> argparse.ArgumentParser:
     """What the commands take that boot a camera for a person."""
     parser = Parser(add_help=False)
     world = parser.add_argument_group("the camera and its world")
-    world.add_argument(
-        "--firmware",
-        type=Path,
-        metavar="IMAGE",
-        help="ELF, HEX, DfuSe or FILE@ADDRESS (default: build/firmware's)",
-    )
-    world.add_argument(
-        "--board", type=Path, metavar="FILE", default=BOARD, help="board description (.repl)"
-    )
+    camera_options(world)
     world.add_argument(
         "--scenario", metavar="FILE",
         help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
@@ -173,8 +164,8 @@ def add_beside(
     """Another camera in the network of the first, which has booted."""
     world = replace(testbed.scenario, faults=(), rules=())
     camera = stack.enter_context(Testbed(
-        other.firmware or options.firmware, world, board=options.board, world=testbed.world,
-        name=other.name, **more,
+        other.firmware or options.firmware, world, world=testbed.world, name=other.name,
+        **switched_on(options), **more,
     ))  # fmt: skip
     camera.waiting = testbed.waiting
     camera.boot()

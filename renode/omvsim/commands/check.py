@@ -15,7 +15,7 @@ from typing import Any
 from robot.api import TestSuiteBuilder
 
 from omvsim import image
-from omvsim.commands.options import whole
+from omvsim.commands.options import camera_options, switched_on, whole
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.suites import comparison, conformance, github, selection
@@ -52,12 +52,7 @@ def add_command(commands: Any) -> None:
               130  interrupted by Ctrl-C; what has run by then is reported
             """),
     )  # fmt: skip
-    command.add_argument(
-        "--firmware",
-        type=Path,
-        metavar="IMAGE",
-        help="ELF, HEX, DfuSe or FILE@ADDRESS (default: build/firmware's)",
-    )
+    camera_options(command)
     command.add_argument(
         "--suite", action="append", default=[], metavar="PATTERN",
         help="only these: a folder (ssl, field, hostile), a suite's file name, a statement's id "
@@ -114,7 +109,7 @@ def check(options: argparse.Namespace) -> int:
         TestSuiteBuilder().build(SUITES), options.suite, options.k, options.last_failed,
         options.shard,
     )  # fmt: skip
-    versions, missing = told(firmware.path, options.put)
+    versions, missing = told(firmware.path, options.put, **switched_on(options))
     known, of = conformance.expectations(options.expected, versions)
     print(f"{image.display(firmware.path)}: {versions}")
     if of != versions.micropython:
@@ -127,7 +122,7 @@ def check(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{out}: {error.strerror}: choose another --out") from None
     began, started = time.monotonic(), datetime.now().astimezone()
-    pool = Pool(tests, firmware.path, options.put, options.jobs, out)
+    pool = Pool(tests, firmware.path, options.put, options.jobs, out, switched_on(options))
     stopped = _run(pool, options, known)
     outcomes = sorted(pool.outcomes, key=lambda o: (o.suite, o.name))
     statements = conformance.catalogue()

@@ -6,7 +6,10 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
+
+from omvsim.testbed import BOARD, BOARDS
 
 SECOND = 1_000_000_000
 UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND}
@@ -33,6 +36,31 @@ class Parser(argparse.ArgumentParser):
             wrong, known = found[1], list(self._option_string_actions)
         near = difflib.get_close_matches(wrong, known, 1) if wrong else []
         super().error(message + (f": did you mean {near[0]}?" if near else ""))
+
+
+def camera_options(group: argparse._ActionsContainer) -> None:
+    """What is switched on, and how."""
+    group.add_argument(
+        "--firmware", type=Path, metavar="IMAGE",
+        help="ELF, HEX, DfuSe or FILE@ADDRESS, several with commas (default: build/firmware's)",
+    )  # fmt: skip
+    names = ", ".join(sorted(path.stem for path in BOARDS.glob("*_*.repl")))
+    group.add_argument(
+        "--board", type=Path, metavar="NAME", default=BOARD, help=f"{names}, or a .repl file"
+    )
+    group.add_argument(
+        "--before", type=Path, metavar="SCRIPT",
+        help="run this at the first prompt, such as what brings the network up",
+    )  # fmt: skip
+    group.add_argument(
+        "--boot-limit", type=duration, default="10s", metavar="TIME",
+        help="virtual time that the first prompt may take (default: 10s)",
+    )  # fmt: skip
+
+
+def switched_on(options: argparse.Namespace) -> dict[str, Any]:
+    """These options, but the firmware, as Testbed takes them."""
+    return {key: getattr(options, key) for key in ("board", "before", "boot_limit")}
 
 
 def output_options(command: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omvsim.commands import cameras
+from omvsim.commands.options import switched_on
 from omvsim.testbed import (
     Testbed,
     paced,
@@ -45,7 +46,7 @@ def add_command(commands: Any) -> None:
 
 def repl(options: argparse.Namespace) -> int:
     with Testbed(
-        options.firmware, options.scenario, board=options.board, seed=options.seed,
+        options.firmware, options.scenario, seed=options.seed, **switched_on(options),
         outside=options.allow_outside, files={cameras.to_put(f).name: f for f in options.put},
     ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check

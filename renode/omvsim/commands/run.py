@@ -13,7 +13,7 @@ from typing import Any
 from netsim import Event, paths
 from omvsim import image, terminal
 from omvsim.commands import cameras
-from omvsim.commands.options import duration, size
+from omvsim.commands.options import duration, size, switched_on
 from omvsim.evidence import OUTCOMES, foreseen
 from omvsim.testbed import (
     SECOND,
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with Testbed(
-            options.firmware, options.scenario, board=options.board, seed=options.seed, out=out,
+            options.firmware, options.scenario, seed=options.seed, **switched_on(options), out=out,
             script=str(options.script), outside=options.allow_outside,
             console_limit=options.console_limit, capture_limit=options.capture_limit,
             files=files,

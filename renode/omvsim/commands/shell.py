@@ -11,7 +11,8 @@ from typing import Any
 
 from scapy.layers import all as layers  # noqa: F401 - scapy's names are bound to ports by it
 
-from omvsim.testbed import BOARD, Testbed, read_script
+from omvsim.commands.options import camera_options, switched_on
+from omvsim.testbed import Testbed, read_script
 from omvsim.testbed.shell import ADDRESS, BANNER, MAC, names
 
 
@@ -31,8 +32,7 @@ def add_command(commands: Any) -> None:
             exit codes: 0; 1 the script raised; 2 bad input; 130 Ctrl-C while no prompt waits
             """),
     )  # fmt: skip
-    command.add_argument("--firmware", type=Path, metavar="IMAGE", help="as for omvsim run")
-    command.add_argument("--board", type=Path, metavar="FILE", default=BOARD, help=".repl")
+    camera_options(command)
     command.add_argument("--scenario", metavar="FILE", help="the world")
     command.add_argument("--allow-outside", action="store_true", help="see omvsim run --help")
     command.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
@@ -46,7 +46,7 @@ def shell(options: argparse.Namespace) -> int:
     if options.script:
         read_script(options.script)
     with Testbed(
-        options.firmware, options.scenario, board=options.board, seed=options.seed,
+        options.firmware, options.scenario, seed=options.seed, **switched_on(options),
         out=options.out, script=str(options.script or ""), outside=options.allow_outside,
     ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check

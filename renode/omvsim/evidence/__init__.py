@@ -61,6 +61,7 @@ class Result:
     board_path: str = ""
     board_sha256: str = ""
     testbed_version: str = ""
+    boot_limit_ns: int = 0
     time_limit_ns: int = 0  # 0: not one script from boot to end; its calls are in calls.jsonl
     unrepeatable: str = ""  # what took part that calls.jsonl does not hold
     outcome: str = "running"

@@ -25,11 +25,13 @@ from omvsim.errors import UserError
 from omvsim.evidence import Call, Result, chunks
 from omvsim.repeat.verdict import Verdict, judge
 from omvsim.testbed import (
-    BOARD,
+    BOARDS,
+    BOOT_LIMIT,
     MILLISECOND,
     SECOND,
     FirmwareFault,
     Testbed,
+    find_board,
     outcome_of,
     portable,
     read_script,
@@ -37,6 +39,7 @@ from omvsim.testbed import (
 )
 from omvsim.testbed.progress import HostLimit
 from omvsim.testbed.rawrepl import ProtocolError
+from omvsim.testbed.record import BEFORE
 
 ANEW = "run it anew"
 TOLD = ("outcome", "detail", "virtual_ns", "instructions", "fault", "unmodelled")
@@ -57,6 +60,13 @@ class Recorded:
     scenario: netsim.Scenario
     source: bytes
     calls: list[Call]  # of a Testbed that ran more than one script; else nothing
+
+    @property
+    def prelude(self) -> dict[str, Any]:
+        """What Testbed takes for the time before the script."""
+        before = self.folder / BEFORE
+        limit = self.result.boot_limit_ns or BOOT_LIMIT
+        return {"before": before if os.path.isfile(before) else None, "boot_limit": limit}
 
     @property
     def has_dtls(self) -> bool:
@@ -93,7 +103,7 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
     except UserError as error:
         raise UserError(f"the run's image: {error}; or name it with --firmware") from None
     _same(here, image.sha256, result.image_sha256, "image", "--firmware")
-    description = board or _board(folder, result)
+    description = find_board(board) if board else _board(folder, result)
     _same(description, _sha256(description), result.board_sha256, "board", "--board")
     known = scenarios.load(folder / "scenario.toml").with_seed(result.seed)
     source = read_script(folder / "script.py") if limit else b""
@@ -104,8 +114,9 @@ def recorded(folder: Path, firmware: Path | None = None, board: Path | None = No
 def _board(folder: Path, result: Result) -> Path:
     """This installation's board, or the one that the folder carries: data, and nothing that lies
     beside it."""
-    if _sha256(BOARD) == result.board_sha256:
-        return BOARD
+    for ours in BOARDS.glob("*.repl"):
+        if _sha256(ours) == result.board_sha256:
+            return ours
     carried = folder / portable.BOARD / Path(result.board_path).name
     if not os.path.isfile(carried) or result.engine == "renode":  # which runs the script beside it
         raise UserError(f"{folder}: made on another board, which is not here: name it with --board")
@@ -172,7 +183,7 @@ def _repeat(run: Recorded, out: Path, check: Callable[[Testbed], object]) -> Non
     testbed = Testbed(
         run.image, run.scenario, board=run.board, out=out, script=result.script,
         engine=result.engine, console_limit=result.console_limit,
-        capture_limit=result.capture_limit,
+        capture_limit=result.capture_limit, **run.prelude,
     )  # fmt: skip
     engine = testbed.engine.version
     if (engine, testbed_version()) != (result.engine_version, result.testbed_version):

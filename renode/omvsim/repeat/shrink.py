@@ -284,7 +284,7 @@ def _verdict(run: Recorded, table: Table, check: Callable[[], object]) -> Verdic
     try:
         world: netsim.Scenario = scenarios.loads(render(table), "smaller", run.folder)
         limit = run.result.time_limit_ns
-        return try_out(run.image, world, run.source, limit, run.board, check)
+        return try_out(run.image, world, run.source, limit, run.board, check, **run.prelude)
     except (NetsimError, UserError):
         return None
 
@@ -299,5 +299,6 @@ def _hits(
         found.update(testbed.port.hits(testbed.scenario.faults[number]))
 
     world = scenarios.loads(render(table), "smaller", run.folder)
-    try_out(run.image, world, run.source, run.result.time_limit_ns, run.board, check, look)
+    limit = run.result.time_limit_ns
+    try_out(run.image, world, run.source, limit, run.board, check, look, **run.prelude)
     return found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import netsim
 from omvsim.engine import Fault
@@ -58,10 +59,11 @@ def try_out(
     board: Path = BOARD,
     check: Callable[[], object] = lambda: None,
     ended: Callable[[Testbed], object] = lambda testbed: None,
+    **more: Any,
 ) -> Verdict:
     """Run a script once, without evidence. `check` is called often and may raise; `ended` gets
-    the Testbed to look at."""
-    testbed = Testbed(image, scenario, board=board)
+    the Testbed to look at; `more` is what Testbed takes."""
+    testbed = Testbed(image, scenario, board=board, **more)
     testbed.waiting = check
     error: Exception | None = None
     try:

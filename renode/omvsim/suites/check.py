@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from omvsim.image import ROOT, resolved
 from omvsim.suites import conformance, selection
 from omvsim.suites.conformance import Conformance, Outcome, Versions
 from omvsim.suites.worker import slug
-from omvsim.testbed import ScriptError, Testbed, testbed_version
+from omvsim.testbed import ScriptError, Testbed, find_board, testbed_version
 
 SUITES = ROOT / "robot"
 WRITTEN = ("conformance.json", "conformance.html", "junit.xml", "log.html", "workers.log")
@@ -59,6 +59,11 @@ METHODS = [
 ]  # fmt: skip
 
 
+def _absolute(value: object) -> object:
+    """A path, from wherever a worker runs."""
+    return find_board(value).resolve() if isinstance(value, Path) else value
+
+
 def version_of_testbed() -> str:
     """The version of what checks, and the commit of a checkout."""
     with suppress(OSError):
@@ -71,10 +76,10 @@ def version_of_testbed() -> str:
     return testbed_version()
 
 
-def told(firmware: Path, put: Sequence[Path]) -> tuple[Versions, list[str]]:
+def told(firmware: Path, put: Sequence[Path], **camera: Any) -> tuple[Versions, list[str]]:
     """What the image says of its versions, and documented names that it lacks; raises UserError
     where it has no ssl at all."""
-    with Testbed(firmware) as testbed:
+    with Testbed(firmware, **camera) as testbed:
         testbed.boot()
         for file in put:
             testbed.put(file.name, file.read_bytes())
@@ -129,8 +134,10 @@ class Pool:
     """Worker processes, each with a thread that feeds it; results come to `outcomes`."""
 
     def __init__(
-        self, tests: Sequence[TestCase], firmware: Path, put: Sequence[Path], jobs: int, out: Path
-    ) -> None:
+        self, tests: Sequence[TestCase], firmware: Path, put: Sequence[Path], jobs: int, out: Path,
+        camera: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """`camera` is what Testbed takes beside the firmware: board, before, boot_limit."""
         self.outcomes: list[Outcome] = []
         self._tests = tests
         self._out = out
@@ -141,6 +148,7 @@ class Pool:
             "variables": [
                 f"FIRMWARE:{resolved(firmware)}",
                 f"PUT:{os.pathsep.join(str(file.resolve()) for file in put)}",
+                *(f"{name.upper()}:{_absolute(value)}" for name, value in camera.items() if value),
             ],
         }
         self._todo: queue.SimpleQueue[TestCase] = queue.SimpleQueue()

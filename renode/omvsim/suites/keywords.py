@@ -20,7 +20,7 @@ from robot.libraries.BuiltIn import BuiltIn, RobotNotRunningError
 from netsim import Peer
 from netsim.scenario import SECURED
 from omvsim.suites.worker import slug
-from omvsim.testbed import ScriptError, Testbed
+from omvsim.testbed import BOARD, BOOT_LIMIT, ScriptError, Testbed
 from omvsim.testbed.rawrepl import Execution, State
 
 DTLS = {"port": 5684, "hold_ms": 2000}  # a datagram has no end of stream to wait for
@@ -105,7 +105,9 @@ class Keywords:
         self._forget()
         self._testbed = Testbed(
             firmware or variable("FIRMWARE"), scenario, out=self._out,
-            script=variable("TEST_NAME") or "", outside=True, **options,
+            script=variable("TEST_NAME") or "", outside=True, board=variable("BOARD") or BOARD,
+            before=variable("BEFORE"), boot_limit=int(variable("BOOT_LIMIT") or BOOT_LIMIT),
+            **options,
         )  # fmt: skip
         self._testbed.boot()
         for file in filter(None, (variable("PUT") or "").split(os.pathsep)):

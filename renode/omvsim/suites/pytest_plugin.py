@@ -27,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--omvsim-firmware", metavar="IMAGE", help="the image of all cameras; write =IMAGE"
     )
+    group.addoption("--omvsim-board", metavar="NAME", help="their board: a name, or a .repl file")
+    group.addoption("--omvsim-before", metavar="SCRIPT", help="run at the first prompt of each")
     group.addoption("--omvsim-engine", choices=engines.NAMES, help="what executes the cameras")
 
 
@@ -60,7 +62,7 @@ def testbed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
     """A factory: testbed(firmware=..., scenario=..., seed=...) boots a camera; evidence goes to
     a folder of its own below the test's temporary one."""
     cameras = request.node.stash.setdefault(CAMERAS, [])
-    names = {"firmware": "--omvsim-firmware", "engine": "--omvsim-engine"}
+    names = {key: f"--omvsim-{key}" for key in ("firmware", "board", "before", "engine")}
     general = {
         key: value for key, name in names.items() if (value := request.config.getoption(name))
     }

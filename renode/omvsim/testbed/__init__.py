@@ -5,7 +5,7 @@ with Testbed() as testbed:
     print(testbed.run(Path("firmware/examples/tls_client.py")))
 """
 
-from omvsim.testbed.camera import BOARD, Camera
+from omvsim.testbed.camera import BOOT_LIMIT, Camera
 from omvsim.testbed.ends import (
     FirmwareFault,
     ScriptError,
@@ -14,7 +14,7 @@ from omvsim.testbed.ends import (
     TimeLimit,
     outcome_of,
 )
-from omvsim.testbed.named import find_scenario, read_script
+from omvsim.testbed.named import BOARD, BOARDS, find_board, find_scenario, read_script
 from omvsim.testbed.record import both, testbed_version
 from omvsim.testbed.world import MILLISECOND, SECOND, World
 
@@ -22,6 +22,8 @@ Testbed = Camera  # the usual one: in a world of its own
 
 __all__ = [
     "BOARD",
+    "BOARDS",
+    "BOOT_LIMIT",
     "MILLISECOND",
     "SECOND",
     "Camera",
@@ -33,6 +35,7 @@ __all__ = [
     "TimeLimit",
     "World",
     "both",
+    "find_board",
     "find_scenario",
     "outcome_of",
     "read_script",

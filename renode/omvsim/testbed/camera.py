@@ -19,23 +19,16 @@ from omvsim.engine import Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import CONSOLE_LIMIT, Evidence, cause
-from omvsim.testbed import portable, rawrepl, record
-from omvsim.testbed.ends import (
-    FirmwareFault,
-    ScriptError,
-    ScriptExit,
-    ScriptReset,
-    TimeLimit,
-    outcome_of,
-)
-from omvsim.testbed.named import find_scenario, read_script
+from omvsim.testbed import ends, portable, rawrepl, record
+from omvsim.testbed.named import BOARD, BOARDS, find_board, find_scenario, read_script
 from omvsim.testbed.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 from omvsim.testbed.world import MILLISECOND, SECOND, World
 
-BOARD = images.ROOT / "renode/openmv_h7.repl"
 PROMPT = re.compile(rb">>> $")
 LAST_WORDS = 200 * MILLISECOND  # for the firmware's own fault report
 STRIDE = 10 * SECOND  # the longest run between two looks at limits and signals,
+BOOT_LIMIT = 10 * SECOND
+SPEAKS, LEASES = 3 * SECOND // 2, 5 * SECOND  # after the prompt, where it uses its network
 PATIENCE = 20 * MILLISECOND  # and that in host time
 HOLD = 5 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
 BURSTS = 4  # of them before conditions are looked at
@@ -68,28 +61,33 @@ class Camera:
         console_limit: int = CONSOLE_LIMIT,
         capture_limit: int = netsim.CAPTURE_LIMIT,
         files: Mapping[str, str | Path] | None = None,
+        before: Path | str | None = None,
+        boot_limit: int = BOOT_LIMIT,
     ) -> None:
         """The limits are of the evidence, in bytes; `files` go to the camera beside the scenario's:
-        texts, and files of this computer."""
+        texts, and files of this computer. The script `before` is run at its first prompt, which
+        comes within `boot_limit` ns."""
         own = portable.with_files(find_scenario(scenario, outside), files or {})
         self.scenario = own if seed is None else own.with_seed(seed)
         self.name = name
         self.world = world or World()
-        before = self.world.cameras
-        if name in (camera.name for camera in before):
+        others = self.world.cameras
+        if name in (camera.name for camera in others):
             raise UserError(f"two cameras named {name} in one network: name them differently")
         self.power_on = self.world.now
+        self._before = read_script(Path(before)) if before else b""
         self.image = images.load(Path(firmware) if firmware else None)
-        if before:
-            self.image = images.renumbered(self.image, len(before))
+        if others:
+            self.image = images.renumbered(self.image, len(others))
         self._unwritten = netsim.camera_files(self.scenario)
         self._exits = any(map(MAY_EXIT.search, self._unwritten.values()))
         if self._unwritten and self.image.littlefs:
             self.image = images.holding(self.image, self._unwritten)
             self._unwritten = {}
+        board = find_board(board)
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
-        seed = self.scenario.seed + len(before)
+        seed = self.scenario.seed + len(others)
         self.engine = engines.make(engine, description, self.image, seed, self.scenario.camera.rtc)
         self.engine.patience_ns = PATIENCE
         self._link = self.scenario.camera.link
@@ -98,25 +96,27 @@ class Camera:
         self.printed: Callable[[bytes], object] = lambda data: None
         self._told_beside: Callable[[bytes, int], object] = lambda data, now: None
         self.waiting: Callable[[], object] = lambda: None
-        text, kept = portable.pack(self.scenario, description, BOARD) if out else ("", {})
+        text, kept = portable.pack(self.scenario, description, BOARDS) if out else ("", {})
         known_as = str(scenario if isinstance(scenario, (str, Path)) else "default")
         self.result = record.begun(
-            self.image, Path(board), self.scenario, self.engine, scenario=known_as, script=script,
-            console_limit=console_limit, capture_limit=capture_limit,
+            self.image, board, self.scenario, self.engine, scenario=known_as, script=script,
+            console_limit=console_limit, capture_limit=capture_limit, boot_limit_ns=boot_limit,
         )  # fmt: skip
         self._began = time.monotonic()
-        self._fault: FirmwareFault | None = None
+        self._fault: ends.FirmwareFault | None = None
         self._execution: Execution | None = None
         self._script_printed: Callable[[bytes], object] | None = None
         #: of certificates; and bytes of the console that the execution has seen
         self._certified, self._fed = itertools.count(), 0
         self.evidence = Evidence(Path(out), self.result, text, kept) if out else None
+        if self.evidence and before:
+            self.evidence.keep(record.BEFORE, self._before)
         self.engine.evidence = self.evidence.folder if self.evidence else None
         capture = self.evidence.capture if self.evidence else None
         try:
             self.port = self.world.join(self, capture, capture_limit)
         except BaseException as error:
-            self._finish(*outcome_of(error))
+            self._finish(*ends.outcome_of(error))
             raise
         self._watch()
 
@@ -138,7 +138,7 @@ class Camera:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close(*outcome_of(error))
+        self.close(*ends.outcome_of(error))
 
     @property
     def now(self) -> int:
@@ -165,7 +165,7 @@ class Camera:
         try:
             self.world.leave(self)
         except UserError as error:
-            self._finish(*outcome_of(error))
+            self._finish(*ends.outcome_of(error))
             raise
         self.result.unrepeatable = self.network.beyond or self.port.beyond
         self._finish(outcome, detail)
@@ -183,7 +183,7 @@ class Camera:
 
     def cause(self, error: BaseException) -> str:
         """Why the camera has come to this exception, in a sentence (evidence.cause)."""
-        case = record.case_of(self, *outcome_of(error))
+        case = record.case_of(self, *ends.outcome_of(error))
         return cause.sentence(case) if case else ""
 
     def _record(self, call: str, **arguments: Any) -> None:
@@ -249,13 +249,13 @@ class Camera:
     def _report_fault(self, stop: Stop) -> None:
         """Let the firmware say what it says about a fault, then raise FirmwareFault."""
         fault = self.engine.fault
-        self._fault = FirmwareFault(fault, stop is Stop.LOCKUP)
+        self._fault = ends.FirmwareFault(fault, stop is Stop.LOCKUP)
         end = self.now + LAST_WORDS
         while stop not in (Stop.LOCKUP, Stop.RESET) and self.now < end:
             stop = self.step(end)
             self.waiting()
         if stop is Stop.LOCKUP:
-            self._fault = FirmwareFault(fault, True)
+            self._fault = ends.FirmwareFault(fault, True)
         raise self._fault
 
     def run_until(
@@ -265,7 +265,9 @@ class Camera:
         end = self.now + limit
         while not condition():
             if self.now >= end:
-                raise TimeLimit(f"{what} did not come within {limit / SECOND:g} s of virtual time")
+                raise ends.TimeLimit(
+                    f"{what} did not come within {limit / SECOND:g} s of virtual time"
+                )
             if self.step(min(end, self.now + self.stride)) is Stop.LOCKUP and self._fault:
                 raise self._fault  # time stands still for this camera
             self.waiting()
@@ -289,17 +291,23 @@ class Camera:
         """Run until the console, from byte `start` on, ends in the prompt."""
         self.run_until(lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt")
 
-    def boot(self, limit: int = 10 * SECOND) -> None:
-        """Run to the prompt, then until the camera uses the address that DHCP has for it."""
-        self._await_prompt(0, limit)
-        self.booted = True
-        if self.scenario.dhcp.enabled and self.scenario.camera.link:
-            end = self.now + 5 * SECOND
-            while self.port.seen is None and self.now < end:
-                self.step(min(end, self.now + STRIDE))
-                self.waiting()
+    def boot(self, limit: int | None = None) -> None:
+        """Run to the prompt; where the network is up, until the camera uses the address that DHCP
+        has for it. Then its files, and what is to run before all else."""
+        self._await_prompt(0, limit or self.result.boot_limit_ns)
+        self.booted, began = True, self.now
+        while self.port.seen is None and self.scenario.dhcp.enabled and self.scenario.camera.link:
+            end = began + (LEASES if self.result.frames_sent else SPEAKS)
+            if self.now >= end:
+                break
+            self.step(end)
+            self.waiting()
         for name, content in self._unwritten.items():
             self.put(name, content)
+        if self._before:
+            source = self.source
+            self.exec(self._before, self.result.boot_limit_ns)
+            self.source = source
 
     def start(
         self, source: str | bytes, printed: Callable[[bytes], object] | None = None
@@ -341,12 +349,12 @@ class Camera:
         )
         if execution.reset:
             self._execution = None
-            raise ScriptReset
+            raise ends.ScriptReset
         if execution.status is not None:
             self.result.exit_status = execution.status
-            raise ScriptExit(execution.status)
+            raise ends.ScriptExit(execution.status)
         if execution.traceback:
-            raise ScriptError(rawrepl.shown(execution.traceback))
+            raise ends.ScriptError(rawrepl.shown(execution.traceback))
         return rawrepl.shown(execution.output)
 
     def interrupt(self, execution: Execution, limit: int = 20 * SECOND) -> str:
@@ -364,17 +372,17 @@ class Camera:
         execution = self.start(source, printed)
         try:
             return self.finish(execution, limit)
-        except TimeLimit as error:
+        except ends.TimeLimit as error:
             self.locate(execution, error)
             raise
 
-    def locate(self, execution: Execution, error: TimeLimit) -> None:
+    def locate(self, execution: Execution, error: ends.TimeLimit) -> None:
         """Press Ctrl-C, and keep in the error the traceback that the script ends with."""
         try:
             self.interrupt(execution, SECOND)
-        except ScriptError as ended:
+        except ends.ScriptError as ended:
             error.traceback = str(ended)
-        except (TimeLimit, FirmwareFault, ProtocolError):
+        except (ends.TimeLimit, ends.FirmwareFault, ProtocolError):
             return  # it does not listen
 
     def put(self, name: str, content: bytes) -> None:

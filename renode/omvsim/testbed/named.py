@@ -1,4 +1,4 @@
-"""What a person names: a scenario, a script."""
+"""What a person names: a scenario, a board, a script."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 import netsim
 from netsim import paths
 from netsim import scenario as scenarios
+from omvsim import image as images
 from omvsim.errors import UserError
 
+BOARDS = images.ROOT / "renode"
+BOARD = BOARDS / "openmv_h7.repl"
 LARGEST_SCRIPT = 1 << 20  # bytes, from standard input
 
 
@@ -25,6 +28,17 @@ def find_scenario(
         return scenarios.default()
     path = Path(name)
     return scenarios.load(path, outside) if path.suffix == ".toml" else scenarios.named(str(name))
+
+
+def find_board(name: Path | str) -> Path:
+    """A board's description by file, or by a packaged one's name; UserError if neither."""
+    path, known = Path(name), {path.stem: path for path in BOARDS.glob("*_*.repl")}
+    if path.suffix or str(name) not in known:
+        if path.suffix != ".repl" and not path.exists():
+            told = ", ".join(sorted(known))
+            raise UserError(f"{name}: no such board: write {told}, or the path of a .repl file")
+        return path
+    return known[str(name)]
 
 
 def _standard_input() -> bytes:

@@ -38,12 +38,12 @@ def _board(description: Board) -> dict[str, bytes]:
     return {f"{BOARD}/{file.relative_to(folder)}": paths.read(file) for file in files}
 
 
-def pack(scenario: netsim.Scenario, board: Board, own: Path) -> tuple[str, dict[str, bytes]]:
+def pack(scenario: netsim.Scenario, board: Board, boards: Path) -> tuple[str, dict[str, bytes]]:
     """The scenario's text with its files as files/NAME, and these files by that name, with those
-    of a board that is not our own."""
+    of a board that is not one of ours, which lie in a folder."""
     text, sources = _pack(scenario.text)
     files = {name: paths.read(scenario.folder / path) for name, path in sources.items()}
-    return text, files | ({} if board.path.resolve() == own else _board(board))
+    return text, files | ({} if board.path.resolve().parent == boards else _board(board))
 
 
 def with_files(scenario: netsim.Scenario, files: Mapping[str, str | Path]) -> netsim.Scenario:

@@ -23,6 +23,7 @@ from omvsim.evidence.places import call_stack
 if TYPE_CHECKING:
     from omvsim.testbed.camera import Camera
 
+BEFORE = "before.py"  # in an evidence folder
 LAST_EVENTS = 5  # of the conversation, that are told beside a fault
 
 

@@ -51,7 +51,7 @@ def _check_sysbus(entry: Entry) -> None:
         raise ReplError(wire.where, "sysbus has no outputs; remove the connection")
     for init in entry.init:
         match init.command, init.arguments:
-            case "Tag", ((int(), int()), str(), *_):
+            case "Tag", ((int(), int()), str()) | ((int(), int()), str(), int()):
                 continue
         raise ReplError(init.where, 'sysbus takes only `Tag <first, last> "name"` here')
 

@@ -71,13 +71,15 @@ class Board:
 
     @property
     def tags(self) -> list[Tag]:
-        """Ranges of the bus that are named but not modelled."""
+        """Ranges of the bus that are named but not modelled; the smaller one holds."""
         found = []
         for init in self.entries["sysbus"].init if "sysbus" in self.entries else []:
             match init.arguments:
-                case ((int(first), int(size)), str(name), *_):
+                case ((int(first), int(size)), str(name)):
                     found.append(Tag(first, first + size - 1, name))
-        return found
+                case ((int(first), int(size)), str(name), int(value)):
+                    found.append(Tag(first, first + size - 1, name, value))
+        return sorted(found, key=lambda tag: tag.last - tag.first)
 
     @property
     def memories(self) -> list[range]:

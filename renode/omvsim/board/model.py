@@ -80,8 +80,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tag:
-    """A named range of the bus that nothing models: first and last address."""
+    """A named range of the bus that nothing models: first and last address, what reads give."""
 
     first: int
     last: int
     name: str
+    value: int = 0

@@ -14,7 +14,7 @@
         0 -> syscfg#2@0                       local receiver 2
         init:
             WriteDoubleWord 0x10 0x1234       memory: also WriteWord, WriteByte
-            Tag <0x52003000, 0x52003FFF> "JPEG"   on sysbus
+            Tag <0x52003000, 0x52003FFF> "JPEG"   on sysbus; a value behind it is what reads give
 
 Comments are // and /* */. Anything else is an error.
 """

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from netsim import Event, paths
+from omvsim import board as boards
 from omvsim import image, terminal
 from omvsim.commands import cameras
 from omvsim.commands.options import duration, size, switched_on
-from omvsim.evidence import OUTCOMES, foreseen
+from omvsim.evidence import OUTCOMES, Result, foreseen
+from omvsim.evidence.places import place_at
 from omvsim.testbed import (
     SECOND,
     FirmwareFault,
@@ -87,6 +89,10 @@ def add_command(commands: Any) -> None:
         "--capture-limit", type=size(1 << 40), default="256MB", metavar="SIZE",
         help="of net.pcapng (default: 256MB); frames beyond it are counted",
     )  # fmt: skip
+    evidence.add_argument(
+        "--trace", choices=["unmodelled"],
+        help="at the end, tell each access that nothing models: block, function and line",
+    )  # fmt: skip
     command.set_defaults(call=run, as_printed=True)
 
 
@@ -135,18 +141,35 @@ def run(options: argparse.Namespace) -> int:
     progress.clear()
     if code != 130:
         console.end()
-    for number, place in enumerate(result.stack if result else ()):
+    if result:
+        tell(result, options.trace)
+    terminal.note(f"omvsim: evidence in {image.display(out)}")
+    return code
+
+
+def tell(result: Result, trace: str | None) -> None:
+    """What a person should know after the run, on standard error."""
+    for number, place in enumerate(result.stack):
         print(f"omvsim:   {'called by' if number else 'in'} {place}", file=sys.stderr)
-    if result and result.fault and code == OUTCOMES["fault"]:
+    if result.fault and result.outcome in ("fault", "lockup"):
         print(f"omvsim: stacked: {result.fault.frame}", file=sys.stderr)
         for line in result.wire:
             print(f"omvsim: on the wire before: {terminal.visible(line)}", file=sys.stderr)
-    if result and result.cause and result.cause != result.detail:
+    if result.cause and result.cause != result.detail:
         terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
-    for what in result.beyond if result else ():
-        print(f"omvsim: {what}", file=sys.stderr)
-    terminal.note(f"omvsim: evidence in {image.display(out)}")
-    return code
+    for line in (*(unmodelled(result) if trace else ()), *result.beyond):
+        print(f"omvsim: {terminal.visible(line)}", file=sys.stderr)
+
+
+def unmodelled(result: Result) -> Iterator[str]:
+    """Each access that nothing models, in words."""
+    tags = boards.load(result.board_path).tags
+    elf = image.load(Path(result.image_path)).elf
+    for access in result.unmodelled:
+        tag = next((tag for tag in tags if tag.first <= access.address <= tag.last), None)
+        block = f" ({tag.name} + 0x{access.address - tag.first:X})" if tag else ""
+        place = place_at(elf, access.pc) if elf else ""
+        yield f"{access}{block}{', ' * bool(place)}{place}"
 
 
 def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:

@@ -30,7 +30,7 @@ class Core:
     def fault(self) -> FaultDict | None: ...
     def __init__(
         self,
-        on_unmodelled: Callable[[int, int, bool, int, int], object],
+        on_unmodelled: Callable[[int, int, bool, int, int], int | None],
         on_flash_write: Callable[[int, int, int], object],
     ) -> None: ...
     def map_memory(

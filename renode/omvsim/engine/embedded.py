@@ -138,6 +138,7 @@ class Embedded:
         self._core.leap *= leap
         self._machine = Machine(self._core, seed, rtc_start or COLD_RTC.replace(tzinfo=UTC))
         self._board = board.path
+        self._tags = [tag for tag in board.tags if tag.value]
         self._unmodelled: dict[tuple[int, bool], list[int]] = {}
         self.unmodelled_beyond = 0
         self._printed, self._told = bytearray(), False
@@ -308,11 +309,14 @@ class Embedded:
 
     # What the core and the peripherals call
 
-    def _on_unmodelled(self, address: int, size: int, write: bool, value: int, pc: int) -> None:
+    def _on_unmodelled(self, address: int, size: int, write: bool, value: int, pc: int) -> int:
+        """Count it; what a read gives, by the board's tags."""
         if (address, write) in self._unmodelled or len(self._unmodelled) < PLACES:
             self._unmodelled.setdefault((address, write), [pc, value, 0])[2] += 1
         else:
             self.unmodelled_beyond += 1
+        known = (tag.value for tag in self._tags if tag.first <= address <= tag.last)
+        return next(known, 0) >> 8 * (address & 3) & (1 << 8 * size) - 1
 
     def _on_flash_write(self, address: int, size: int, value: int) -> None:
         base = max(base for base in self._banks if base <= address)

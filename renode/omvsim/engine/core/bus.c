@@ -11,15 +11,20 @@ Region *bus_region(Core *c, uint32_t address, uint32_t size)
     return NULL;
 }
 
-void bus_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value)
+/* Told to Python, which may know what a read gives. */
+uint32_t bus_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value)
 {
     leap_touch(c);
     PyObject *result = PyObject_CallFunction(c->on_unmodelled, "kiOkk", (unsigned long)address, size,
                                              write ? Py_True : Py_False, (unsigned long)value,
                                              (unsigned long)c->block);
+    uint32_t read = 0;
     if (!result)
         core_python_failed(c);
+    else if (PyLong_Check(result))
+        read = (uint32_t)PyLong_AsUnsignedLongMask(result);
     Py_XDECREF(result);
+    return read;
 }
 
 /* Peripheral space */
@@ -57,8 +62,7 @@ static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, v
     Device *d = device_at(c, (uint32_t)offset);
     uint32_t i = d ? (address - d->base) / 4 : 0;
     if (!d || !(d->flags[i] & MODELLED)) {
-        bus_unmodelled(c, address, (int)size, false, 0);
-        return 0;
+        return bus_unmodelled(c, address, (int)size, false, 0);
     }
     if (d->flags[i] & READ_HOOK) {
         leap_touch(c);

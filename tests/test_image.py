@@ -95,6 +95,14 @@ def test_a_damaged_file_is_told_in_a_line(content: bytes, told: str, tmp_path: P
     assert complaint.removeprefix("X: ").startswith(told)
 
 
+def test_a_name_with_a_comma_and_an_address(built: Path) -> None:
+    path = built / "a,b.bin@0x08000000"
+    (built / "firmware.elf").rename(path)
+    assert images.load(path).segments == images.load(path.rename(built / "c.elf")).segments
+    (built / "c.elf").rename(path)
+    assert images.resolved(path) == str(path)
+
+
 def test_files_that_overlap(built: Path) -> None:
     with pytest.raises(UserError) as caught:
         images.load(Path(f"{built}/firmware.elf,{built}/firmware.bin@0x08010000"))

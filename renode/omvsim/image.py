@@ -70,8 +70,7 @@ def load(named: Path | None = None) -> Image:
     if not named and INSTALLED and not DEFAULT.exists():
         _build_first()
     chosen = named or DEFAULT
-    whole = os.path.exists(chosen)  # whatever its name holds
-    parts = [str(chosen)] if whole else str(chosen).split(",", MOST_PARTS)
+    parts = _parts(chosen)
     if len(parts) > MOST_PARTS:
         raise UserError(f"--firmware: more than {MOST_PARTS} files: no image has so many")
     read = [_part(part, bool(named)) for part in parts]
@@ -86,6 +85,11 @@ def load(named: Path | None = None) -> Image:
         chosen, tuple(segment for *_, segments in read for segment in segments),
         digest.hexdigest(), littlefs, elf=elfs[0][0] if elfs else None,
     )  # fmt: skip
+
+
+def _parts(named: Path) -> list[str]:
+    """What is between commas, unless a file has such a name."""
+    return [str(named)] if os.path.exists(named) else str(named).split(",", MOST_PARTS)
 
 
 def _part(text: str, named: bool) -> tuple[Path, bytes, formats.Segments]:
@@ -198,10 +202,10 @@ def renumbered(image: Image, number: int) -> Image:
 
 def display(path: Path) -> str:
     """A path, or what --firmware names, as a person would write it from here."""
-    relative = [os.path.relpath(part) for part in str(path).split(",")]
+    relative = [os.path.relpath(part) for part in _parts(path)]
     return str(path) if any(part.startswith("../..") for part in relative) else ",".join(relative)
 
 
 def resolved(path: Path) -> str:
     """What --firmware names, from everywhere."""
-    return ",".join(str(Path(part).resolve()) for part in str(path).split(","))
+    return ",".join(str(Path(part).resolve()) for part in _parts(path))

@@ -47,14 +47,15 @@ MOST_PARTS = 16
 @dataclass(frozen=True)
 class Image:
     """What `path` names, one file or several: (address, bytes) of what is loaded, their SHA-256,
-    where the file system lies (a range of addresses in steps of a block), what is loaded beside,
-    and the file that tells functions and lines, if there is one."""
+    where the file system lies (a range of addresses in steps of a block), what is loaded after
+    and before, and the file that tells functions and lines, if there is one."""
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
     sha256: str
     littlefs: range | None = None
     added: tuple[tuple[int, bytes], ...] = ()
+    under: tuple[tuple[int, bytes], ...] = ()
     elf: Path | None = None
 
     def word(self, address: int) -> int | None:

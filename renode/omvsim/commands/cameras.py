@@ -41,6 +41,10 @@ def common() -> argparse.ArgumentParser:
         "--allow-outside", action="store_true",
         help="let the scenario name files outside its own folder",
     )  # fmt: skip
+    world.add_argument(
+        "--flash", type=Path, metavar="FILE",
+        help="keep the flash there between runs: files, file system and what firmware wrote",
+    )  # fmt: skip
     world.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
     _join(parser.add_argument_group("this computer in the network"))
     return parser

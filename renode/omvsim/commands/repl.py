@@ -46,7 +46,8 @@ def add_command(commands: Any) -> None:
 
 def repl(options: argparse.Namespace) -> int:
     with Testbed(
-        options.firmware, options.scenario, seed=options.seed, **switched_on(options),
+        options.firmware, options.scenario, seed=options.seed, flash=options.flash,
+            **switched_on(options),
         outside=options.allow_outside, files={cameras.to_put(f).name: f for f in options.put},
     ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check

@@ -114,7 +114,8 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with Testbed(
-            options.firmware, options.scenario, seed=options.seed, **switched_on(options), out=out,
+            options.firmware, options.scenario, seed=options.seed, flash=options.flash,
+            **switched_on(options), out=out,
             script=str(options.script), outside=options.allow_outside,
             console_limit=options.console_limit, capture_limit=options.capture_limit,
             files=files,

@@ -131,7 +131,7 @@ class Engine(Protocol):
         """The last fault exception since reset."""
         ...
 
-    def word(self, address: int) -> int | None:
+    def memory(self, address: int, size: int) -> bytes | None:
         """What memory holds there; None where there is none, or the engine does not tell."""
         ...
 

@@ -170,7 +170,7 @@ class Embedded:
             raise UserError(f"{board.path}: no UART named {console} for the console")
         self._uart = uart
         uart.transmitted = self._on_printed
-        for address, content in (*image.segments, *image.added):
+        for address, content in (*image.under, *image.segments, *image.added):
             try:
                 self._core.write(address, content)
             except LookupError:
@@ -210,9 +210,9 @@ class Embedded:
             f["bfar"],
         )
 
-    def word(self, address: int) -> int | None:
+    def memory(self, address: int, size: int) -> bytes | None:
         try:
-            return int.from_bytes(self._core.read(address, 4), "little")
+            return self._core.read(address, size)
         except LookupError:
             return None
 

@@ -155,7 +155,7 @@ class Renode:
             counts[key] = counts.get(key, 0) + 1
         return [Unmodelled(a, write, pc, 0, n) for (a, write, pc), n in sorted(counts.items())]
 
-    def word(self, address: int) -> int | None:
+    def memory(self, address: int, size: int) -> bytes | None:
         return None
 
     @property

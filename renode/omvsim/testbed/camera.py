@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import netsim
-from netsim import paths
 from omvsim import board as repl
 from omvsim import image as images
 from omvsim.engine import Stop
@@ -20,6 +18,7 @@ from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.evidence import CONSOLE_LIMIT, Evidence, cause
 from omvsim.testbed import ends, portable, rawrepl, record
+from omvsim.testbed.flash import FlashFile
 from omvsim.testbed.named import BOARD, BOARDS, find_board, find_scenario, read_script
 from omvsim.testbed.rawrepl import CTRL_B, CTRL_C, MAY_EXIT, Execution, ProtocolError, State
 from omvsim.testbed.world import MILLISECOND, SECOND, World
@@ -63,10 +62,11 @@ class Camera:
         files: Mapping[str, str | Path] | None = None,
         before: Path | str | None = None,
         boot_limit: int = BOOT_LIMIT,
+        flash: Path | str | None = None,
     ) -> None:
         """The limits are of the evidence, in bytes; `files` go to the camera beside the scenario's:
         texts, and files of this computer. The script `before` is run at its first prompt, which
-        comes within `boot_limit` ns."""
+        comes within `boot_limit` ns; `flash` is a file that holds the flash between runs."""
         own = portable.with_files(find_scenario(scenario, outside), files or {})
         self.scenario = own if seed is None else own.with_seed(seed)
         self.name = name
@@ -79,14 +79,11 @@ class Camera:
         self.image = images.load(Path(firmware) if firmware else None)
         if others:
             self.image = images.renumbered(self.image, len(others))
-        self._unwritten = netsim.camera_files(self.scenario)
-        self._exits = any(map(MAY_EXIT.search, self._unwritten.values()))
-        if self._unwritten and self.image.littlefs:
-            self.image = images.holding(self.image, self._unwritten)
-            self._unwritten = {}
         board = find_board(board)
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
+        self._flash = FlashFile(Path(flash), description) if flash else None
+        self._unwritten = self._place_files()
         seed = self.scenario.seed + len(others)
         self.engine = engines.make(engine, description, self.image, seed, self.scenario.camera.rtc)
         self.engine.patience_ns = PATIENCE
@@ -120,6 +117,18 @@ class Camera:
             raise
         self._watch()
 
+    def _place_files(self) -> dict[str, bytes]:
+        """Put the scenario's files into the image, where its file system is known and not that of
+        a kept flash; those that are to be put on the camera itself."""
+        files = netsim.camera_files(self.scenario)
+        self._exits = any(map(MAY_EXIT.search, files.values()))
+        if self._flash:
+            self.image = self._flash.under(self.image)
+        elif files and self.image.littlefs:
+            self.image = images.holding(self.image, files)
+            return {}
+        return files
+
     def _watch(self) -> None:
         """Keep what happens, also in the evidence of the network's first camera."""
         if self.evidence:
@@ -132,18 +141,12 @@ class Camera:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close(*ends.outcome_of(error))
 
     @property
     def now(self) -> int:
-        """The network's virtual time: what all cameras that run have reached; 0 was when the first
-        of them was switched on."""
+        """The network's virtual time: what all cameras that run have reached."""
         return self.world.now if self.world.cameras else self.time
 
     @property
@@ -167,7 +170,8 @@ class Camera:
         except UserError as error:
             self._finish(*ends.outcome_of(error))
             raise
-        self.result.unrepeatable = self.network.beyond or self.port.beyond
+        kept = "a file of --flash" if self._flash else ""
+        self.result.unrepeatable = self.network.beyond or self.port.beyond or kept
         self._finish(outcome, detail)
 
     def _finish(self, outcome: str, detail: str) -> None:
@@ -180,6 +184,8 @@ class Camera:
             self.result.capture_beyond = capture.beyond if capture else 0
             self.evidence.finish(self.result, case)
             self.evidence = None
+        if self._flash:
+            self._flash.save(self.engine)
 
     def cause(self, error: BaseException) -> str:
         """Why the camera has come to this exception, in a sentence (evidence.cause)."""
@@ -463,14 +469,8 @@ class Camera:
     def certify(self, name: str, file: Path, key_file: Path | None = None) -> None:
         """Let a certificate of the host be known to the network as `name`."""
         if self.evidence:
-            kept = {
-                role: self.evidence.keep(
-                    f"{portable.FOLDER}/certified{next(self._certified)}-{path.name}",
-                    paths.read(path),
-                )
-                for role, path in (("file", file), ("key_file", key_file))
-                if path
-            }
+            number = next(self._certified)
+            kept = record.certificates(self.evidence, number, file=file, key_file=key_file)
             self._record("certify", name=name, **kept)
         self.world.certify(name, file, key_file)
 

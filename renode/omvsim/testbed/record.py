@@ -16,9 +16,10 @@ from netsim import Event, paths
 from omvsim import image as images
 from omvsim.engine import Engine
 from omvsim.errors import UserError
-from omvsim.evidence import OUTCOMES, Result, cause
+from omvsim.evidence import OUTCOMES, Evidence, Result, cause
 from omvsim.evidence.case import Case, packets
 from omvsim.evidence.places import call_stack
+from omvsim.testbed.portable import FOLDER
 
 if TYPE_CHECKING:
     from omvsim.testbed.camera import Camera
@@ -73,6 +74,11 @@ def ended(camera: Camera, outcome: str, detail: str, began: float) -> Case | Non
     """Note in the camera's result how its run has ended, which began at the host's monotonic
     time."""
     result, engine = camera.result, camera.engine
+
+    def word(address: int) -> int | None:
+        found = engine.memory(address, 4)
+        return None if found is None else int.from_bytes(found, "little")
+
     result.outcome, result.detail = outcome, detail
     result.exit_code = OUTCOMES[outcome]
     case = case_of(camera, outcome, detail)
@@ -82,11 +88,20 @@ def ended(camera: Camera, outcome: str, detail: str, began: float) -> Case | Non
     result.fault, result.unmodelled = engine.fault, engine.unmodelled
     if result.fault and outcome in ("fault", "lockup"):
         if camera.image.elf:
-            result.stack = call_stack(camera.image.elf, result.fault.r, engine.word)
+            result.stack = call_stack(camera.image.elf, result.fault.r, word)
         before = [e for e in camera.port.events if e.time <= result.fault.now]
         result.wire = [str(event) for event in before[-LAST_EVENTS:]]
     result.unmodelled_beyond = engine.unmodelled_beyond
     return case
+
+
+def certificates(evidence: Evidence, number: int, **given: Path | None) -> dict[str, str]:
+    """Keep the files of a certificate, by the name of what they hold; their names there."""
+    return {
+        role: evidence.keep(f"{FOLDER}/certified{number}-{path.name}", paths.read(path))
+        for role, path in given.items()
+        if path
+    }
 
 
 def case_of(camera: Camera, outcome: str, detail: str) -> Case | None:

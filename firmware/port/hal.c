@@ -75,9 +75,11 @@ void mp_hal_delay_ms(mp_uint_t ms) {
 
 // The next tick comes after so many clocks, those behind it every millisecond.
 static void tick_after(uint32_t clocks) {
-    SysTick->LOAD = clocks - 1;
-    SysTick->VAL = 0; // takes LOAD with its next clock, an eighth of ours
-    while (SysTick->VAL == 0) {
+    SysTick->LOAD = MAX(clocks, 2) - 1;
+    SysTick->VAL = 0; // takes LOAD with its next clock, which is eight of ours
+    __DSB();
+    for (int i = 0; i < 8; ++i) {
+        __NOP();
     }
     SysTick->LOAD = clocks_in_ms - 1;
 }

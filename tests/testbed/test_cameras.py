@@ -140,6 +140,10 @@ def test_a_camera_that_faults_tells_whoever_waits_and_the_others_go_on() -> None
 def test_two_cameras_of_one_name_are_refused() -> None:
     with Testbed() as first, pytest.raises(UserError, match="two cameras named camera"):
         Testbed(world=first.world)
+    with Testbed() as first:
+        assert first.world.camera("camera") is first
+        with pytest.raises(UserError, match="no camera named b: there are camera"):
+            first.world.camera("b")
 
 
 def test_run_beside_another_camera(omvsim: Run, tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omvsim.testbed import BOARD, BOARDS
+from omvsim.testbed import BOARD, SECOND, board_names
 
-SECOND = 1_000_000_000
 UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND}
 SHIFTS = {"kB": 10, "MB": 20, "GB": 30}
 LONGEST = 365 * 86400 * SECOND  # a year; far below what 64 bits hold
@@ -44,7 +43,7 @@ def camera_options(group: argparse._ActionsContainer) -> None:
         "--firmware", type=Path, metavar="IMAGE",
         help="ELF, HEX, DfuSe or FILE@ADDRESS, several with commas (default: build/firmware's)",
     )  # fmt: skip
-    names = ", ".join(sorted(path.stem for path in BOARDS.glob("*_*.repl")))
+    names = ", ".join(board_names())
     group.add_argument(
         "--board", type=Path, metavar="NAME", default=BOARD, help=f"{names}, or a .repl file"
     )

@@ -14,7 +14,7 @@ from omvsim.testbed.ends import (
     TimeLimit,
     outcome_of,
 )
-from omvsim.testbed.named import BOARD, BOARDS, find_board, find_scenario, read_script
+from omvsim.testbed.named import BOARD, BOARDS, board_names, find_board, find_scenario, read_script
 from omvsim.testbed.record import both, testbed_version
 from omvsim.testbed.world import MILLISECOND, SECOND, World
 
@@ -34,6 +34,7 @@ __all__ = [
     "Testbed",
     "TimeLimit",
     "World",
+    "board_names",
     "both",
     "find_board",
     "find_scenario",

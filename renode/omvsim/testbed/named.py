@@ -30,15 +30,20 @@ def find_scenario(
     return scenarios.load(path, outside) if path.suffix == ".toml" else scenarios.named(str(name))
 
 
+def board_names() -> list[str]:
+    """The boards that come with omvsim; a chip's description, which they use, is none."""
+    return sorted(path.stem for path in BOARDS.glob("*_*.repl"))
+
+
 def find_board(name: Path | str) -> Path:
     """A board's description by file, or by a packaged one's name; UserError if neither."""
-    path, known = Path(name), {path.stem: path for path in BOARDS.glob("*_*.repl")}
-    if path.suffix or str(name) not in known:
-        if path.suffix != ".repl" and not path.exists():
-            told = ", ".join(sorted(known))
-            raise UserError(f"{name}: no such board: write {told}, or the path of a .repl file")
-        return path
-    return known[str(name)]
+    path, known = Path(name), board_names()
+    if str(name) in known:
+        return BOARDS / f"{name}.repl"
+    if path.suffix != ".repl" and not path.exists():
+        told = ", ".join(known)
+        raise UserError(f"{name}: no such board: write {told}, or the path of a .repl file")
+    return path
 
 
 def _standard_input() -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
@@ -10,21 +9,22 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from elftools.common.exceptions import DWARFError, ELFError
+from elftools.common.exceptions import DWARFError
 from elftools.construct import ConstructError
 from elftools.dwarf.callframe import FDE, RegisterRule
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from netsim import paths
+from omvsim import formats
 
 SP, LR, PC = 13, 14, 15
 EXC_RETURN = 0xFFFFFF00  # DDI 0403 B1.5.8: no address of code
 DEEPEST = 40  # calls
 Memory = Callable[[int], int | None]
-#: what pyelftools raises on a damaged file
-DAMAGE = (ELFError, DWARFError, ConstructError, LookupError, ValueError, TypeError,
-          AttributeError, AssertionError, OSError, struct.error)  # fmt: skip
+#: what pyelftools raises on a damaged file whose DWARF is read, too
+DAMAGE = (*formats.DAMAGE, DWARFError, ConstructError, TypeError, AttributeError, AssertionError,
+          OSError)  # fmt: skip
 
 
 class _Places:

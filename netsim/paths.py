@@ -38,3 +38,12 @@ def read(path: Path, most: int = MOST) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most} bytes")
     return content
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes where a file's content does; None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -85,6 +85,10 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
                 "--no-leap", action="store_true",
                 help="execute each pass of a loop that waits: the same run, slower",
             )  # fmt: skip
+            command.add_argument(
+                "--no-snapshot", action="store_true",
+                help="execute each boot, whatever the cache has of it: the same run, slower",
+            )  # fmt: skip
     return parser
 
 
@@ -113,6 +117,8 @@ def _call(options: argparse.Namespace) -> int:
     os.environ[engines.VARIABLE] = getattr(options, "engine", engines.NAMES[0])  # workers, too
     if getattr(options, "no_leap", False):
         os.environ[engines.NO_LEAP] = "1"
+    if getattr(options, "no_snapshot", False):
+        os.environ[engines.NO_SNAPSHOT] = "1"
     options.interrupt = Interrupt()
     interrupts.catch(options.interrupt)
     try:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -74,7 +75,14 @@ def load(named: Path | None = None) -> Image:
     parts = _parts(chosen)
     if len(parts) > MOST_PARTS:
         raise UserError(f"--firmware: more than {MOST_PARTS} files: no image has so many")
-    read = [_part(part, bool(named)) for part in parts]
+    return _load(chosen, bool(named), tuple((part, paths.stamp(_file(part)[0])) for part in parts))
+
+
+@lru_cache(maxsize=4)
+def _load(chosen: Path, named: bool, stamped: tuple[tuple[str, object], ...]) -> Image:
+    """Once for each content of its parts."""
+    parts = [part for part, _ in stamped]
+    read = [_part(part, named) for part in parts]
     _refuse_overlaps(read)
     elfs = [(part, content) for part, content, _ in read if content[:4] == b"\x7fELF"]
     littlefs = next(filter(None, (_littlefs(path, content) for path, content in elfs)), None)
@@ -93,11 +101,15 @@ def _parts(named: Path) -> list[str]:
     return [str(named)] if os.path.exists(named) else str(named).split(",", MOST_PARTS)
 
 
-def _part(text: str, named: bool) -> tuple[Path, bytes, formats.Segments]:
+def _file(text: str) -> tuple[Path, str | None]:
+    """A part's file and address; a file may have such a name."""
     found = PART.fullmatch(text)
     assert found
-    # a file may have such a name
-    path, address = (Path(text), None) if os.path.exists(text) else (Path(found[1]), found[2])
+    return (Path(text), None) if os.path.exists(text) else (Path(found[1]), found[2])
+
+
+def _part(text: str, named: bool) -> tuple[Path, bytes, formats.Segments]:
+    path, address = _file(text)
     try:
         content = paths.read(path)
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from netsim import paths
 from omvsim.board.check import check, extent
 from omvsim.board.lexer import ReplError
 from omvsim.board.model import Connection, Entry, Enum, Reference, Tag, Value
@@ -114,9 +115,17 @@ def load(path: Path | str, within: Path | None = None) -> Board:
     """Read and check a board description, whose files may have to lie in a folder; ReplError says
     file, line, column and remedy."""
     path = Path(path)
-    description = parse(path, within)
-    check(description.entries)
-    return Board(path, tuple(description.files), description.entries)
+    stamps, board = _loaded.get((path, within), ((), None))
+    if board is None or stamps != tuple(map(paths.stamp, board.files)):
+        description = parse(path, within)
+        check(description.entries)
+        board = Board(path, tuple(description.files), description.entries)
+        _loaded[path, within] = tuple(map(paths.stamp, board.files)), board
+    return board
+
+
+#: by path and folder: what the files were, and the board that they describe
+_loaded: dict[tuple[Path, Path | None], tuple[tuple[object, ...], Board | None]] = {}
 
 
 def _create(

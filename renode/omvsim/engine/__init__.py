@@ -143,7 +143,10 @@ class Engine(Protocol):
     @property
     def unmodelled(self) -> list[Unmodelled]: ...
 
-    unmodelled_beyond: int  # accesses to more places than are listed
+    @property
+    def unmodelled_beyond(self) -> int:
+        """Accesses to more places than are listed."""
+        ...
 
     def run(self, until: int) -> Stop:
         """Execute until virtual time `until`, or earlier: a frame sent, a byte printed, a reset
@@ -186,6 +189,20 @@ class Engine(Protocol):
 
     def reset(self) -> None:
         """Press the reset button."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """All that it is now. UserError where the engine cannot tell it."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot. UserError where it is damaged, or of another version, image or
+        board."""
+        ...
+
+    def keep(self, last: bool = False) -> None:
+        """What has led here may be skipped in other runs, if the engine can; with `last`, what
+        comes from here on is this run's alone."""
         ...
 
     def close(self) -> None: ...

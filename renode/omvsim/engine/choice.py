@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 
 from omvsim.board import Board
 from omvsim.engine import Engine
 from omvsim.errors import UserError
-from omvsim.image import Image
+from omvsim.image import Image, cache
 
 VARIABLE = "OMVSIM_ENGINE"
 NO_LEAP = "OMVSIM_NO_LEAP"  # anything: the embedded engine executes waiting loops pass by pass
+NO_SNAPSHOT = "OMVSIM_NO_SNAPSHOT"  # anything: it executes each boot anew
 NAMES = ("embedded", "renode")
 
 
@@ -34,14 +37,34 @@ def told() -> str:
 
 
 def make(
-    name: str | None, board: Board, image: Image, seed: int, rtc_start: datetime | None
+    name: str | None,
+    board: Board,
+    image: Image,
+    seed: int,
+    rtc_start: datetime | None,
+    before: Mapping[str, bytes] | None = None,
 ) -> Engine:
-    """The engine of that name with the image loaded; UserError if it is not to be had."""
+    """The engine of that name with the image loaded; UserError if it is not to be had. It need not
+    boot where `before` says what goes to the camera before its first script: files, by name."""
     if (name or wanted()) == "renode":
         from omvsim.engine.renode import Renode  # noqa: PLC0415 - not needed by most
 
         return Renode(board.path, image, seed=seed, rtc_start=rtc_start)
+    from omvsim.engine import snapshot  # noqa: PLC0415
     from omvsim.engine.embedded import Embedded  # noqa: PLC0415
+    from omvsim.engine.taped import Taped  # noqa: PLC0415
 
     leap = not os.environ.get(NO_LEAP)
-    return Embedded(board, image, seed=seed, rtc_start=rtc_start, leap=leap)
+
+    def embedded() -> Engine:
+        return Embedded(board, image, seed=seed, rtc_start=rtc_start, leap=leap)
+
+    if before is None or os.environ.get(NO_SNAPSHOT):
+        return embedded()
+    parts = (
+        snapshot.made_by(), snapshot.digest_of_image(image), snapshot.digest_of_board(board), seed,
+        rtc_start,
+    )  # fmt: skip
+    names = [hashlib.sha256(repr(key).encode()).hexdigest() for key in (parts, (*parts, before))]
+    prompt, booted = (cache() / "snapshots" / f"{name}.tape" for name in names)
+    return Taped(embedded, prompt, booted if any(before.values()) else prompt)

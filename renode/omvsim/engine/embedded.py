@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +11,12 @@ from typing import TypeVar
 
 from omvsim.board import Board
 from omvsim.engine import EXCEPTIONS, Engine, Fault, Stop, Unmodelled
+from omvsim.engine.machine import SECOND, Machine
+from omvsim.engine.snapshot import Whole
 from omvsim.engine.unicorn import Core, doze
 from omvsim.errors import UserError
 from omvsim.image import BOOT_ADDRESS, Image
-from omvsim.peripherals.base import COLD_RTC, BusError, Component, Memory
+from omvsim.peripherals.base import COLD_RTC, Component, Memory, Part
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.flash import Flash
@@ -26,96 +25,14 @@ from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rtc import Rtc
 from omvsim.peripherals.usart import Usart
 
-SECOND = 1_000_000_000
-NEVER = 2**64 - 1
 MOST_TOGETHER = 64  # cameras that the core takes at once
 PLACES = 1000  # unmodelled ones that are listed
 REASONS = {"limit": Stop.DEADLINE, "host": Stop.HOST, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
+OWN = ("_unmodelled", "unmodelled_beyond", "_printed", "_told", "_frames", "_hold_ns")
 Kind = TypeVar("Kind", bound=Component)
-#: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
-TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
 
 
-@dataclass(slots=True)
-class Event:
-    """A callback at a core clock; cancelled by `cancel`."""
-
-    callback: Callable[[], object] | None
-
-    def cancel(self) -> None:
-        self.callback = None
-
-
-class Machine:
-    """What a peripheral sees of the world around it."""
-
-    def __init__(self, core: Core, seed: int, rtc_start: datetime) -> None:
-        self.core = core
-        self.frequency = 1_000_000  # core clocks a second; the board tells
-        self.random = random.Random(seed)
-        self.rtc_start = rtc_start.astimezone(UTC).replace(tzinfo=None)
-        self.reset_reason: str | None = None
-        self.messages: list[tuple[int, str]] = []
-        self._events: list[tuple[int, int, Event]] = []  # by clock, then by order
-        self._order = 0
-
-    @property
-    def now(self) -> int:
-        return self.core.now * SECOND // self.frequency
-
-    def clock(self, nanoseconds: int) -> int:
-        """The first core clock at or after a time in ns."""
-        return -(-nanoseconds * self.frequency // SECOND)
-
-    def schedule(self, at: int, callback: Callable[[], object]) -> Event:
-        event = Event(callback)
-        heapq.heappush(self._events, (max(self.clock(at), self.core.now), self._order, event))
-        self._order += 1
-        self.core.event = self._events[0][0]
-        return event
-
-    def run_events(self) -> None:
-        """Call what is due; a cancelled event costs only its pop."""
-        while self._events and self._events[0][0] <= self.core.now:
-            callback = heapq.heappop(self._events)[2].callback
-            if callback is not None:
-                callback()
-        self.core.event = self._events[0][0] if self._events else NEVER
-
-    def read_memory(self, address: int, size: int) -> bytes:
-        self._check_master(address)
-        try:
-            return self.core.read(address, size)
-        except LookupError:
-            raise BusError(address) from None
-
-    def write_memory(self, address: int, data: bytes) -> None:
-        self._check_master(address)
-        try:
-            self.core.write(address, data)
-        except LookupError:
-            raise BusError(address) from None
-
-    @staticmethod
-    def _check_master(address: int) -> None:
-        if any(start <= address < end for start, end in TIGHTLY_COUPLED):
-            raise BusError(address)
-
-    def log(self, message: str) -> None:
-        self.messages.append((self.now, message))
-
-    def reset(self, reason: str) -> None:
-        self.reset_reason = reason
-        self.core.stop()
-
-    def stop(self) -> None:
-        self.core.stop()
-
-    def set_line(self, irq: int, level: bool) -> None:
-        self.core.set_line(irq, level)
-
-
-class Embedded:
+class Embedded(Part):
     """An `Engine` in this process. The same board, image, seed and input give the same run."""
 
     name = "embedded"
@@ -177,6 +94,10 @@ class Embedded:
                 raise UserError(
                     f"image: {len(content)} bytes at 0x{address:08X} fit no memory of {board.path}"
                 ) from None
+        self._whole = Whole(
+            self, OWN, self._core, self._machine, self._hardware.components, image, board,
+            self._bank_bases, self._on_flash_changed,
+        )  # fmt: skip
         if not self._core.reset(BOOT_ADDRESS):
             raise UserError(f"{board.path}: no memory at the boot address 0x{BOOT_ADDRESS:08X}")
 
@@ -303,6 +224,15 @@ class Embedded:
 
     def reset(self) -> None:
         self._reset("PINRSTF")
+
+    def snapshot(self) -> bytes:
+        return self._whole.take()
+
+    def restore(self, state: bytes) -> None:
+        self._whole.put(state)
+
+    def keep(self, last: bool = False) -> None:
+        """Each of its runs boots by itself."""
 
     def close(self) -> None:
         """Nothing runs and nothing is open outside this process."""

@@ -224,6 +224,15 @@ class Renode:
     def reset(self) -> None:
         self._do("machine Reset")
 
+    def snapshot(self) -> bytes:
+        raise UserError("engine renode takes no snapshots")
+
+    def restore(self, state: bytes) -> None:
+        raise UserError("engine renode takes no snapshots")
+
+    def keep(self, last: bool = False) -> None:
+        """Each of its runs boots by itself."""
+
     def close(self) -> None:
         """End Renode and what it has left in its folder."""
         if self.log.exists() and self.evidence:

@@ -197,7 +197,11 @@ class RegArray(Reg):
         ) -> list[RegView]: ...
 
 
-class Component:
+class Part:
+    """A part of a component, with a state of its own."""
+
+
+class Component(Part):
     """Anything that a board description can name."""
 
     #: register regions by the name a Bus.BusMultiRegistration gives: (offset, size) in bytes
@@ -272,6 +276,7 @@ class Peripheral(Component):
         self.mem[:] = memoryview(self._reset)
         self.flags = array("I", self._modelled)
         self.queue: list[int] = []
+        self.access_size = 4  # bytes of the last write to a hook
         self._writers: dict[int, Callable[[int], object]] = {}
         self._readers: dict[int, Callable[[], int]] = {}
         for name, reg in self._registers.items():

@@ -8,12 +8,14 @@ reports DBECCERR at once).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from omvsim.peripherals.base import (
     Handle,
     Line,
     Machine,
     Memory,
+    Part,
     Peripheral,
     Reg,
     RegArray,
@@ -37,7 +39,7 @@ DBECCERR = 1 << 26
 FLAGS = 0x1FEF0000
 
 
-class Bank:
+class Bank(Part):
     """One bank: its key sequence, its write buffer and what it is busy with."""
 
     def __init__(self, memory: Memory) -> None:
@@ -208,17 +210,17 @@ class Flash(Peripheral):
         word, data = state.word, bytes(state.buffer)
         state.clear_buffer()
         self.sr[bank].value &= ~WBNE
-
-        def done() -> None:
-            cells = state.memory.data[word : word + WORD_BYTES]
-            old = bytes(cells)
-            if old.count(0xFF) != WORD_BYTES and old != data:
-                self.sr[bank].value |= DBECCERR
-                self.machine.log(f"flash word 0x{word:X} of bank {bank + 1} programmed twice")
-            cells[:] = bytes(a & b for a, b in zip(old, data, strict=True))
-            self._tell(bank, word, WORD_BYTES)
-
+        done = partial(self._programmed, bank, word, data)
         self._start(bank, BSY | QW, PROGRAM_NS[self.cr[bank].psize], done)
+
+    def _programmed(self, bank: int, word: int, data: bytes) -> None:
+        cells = self.banks[bank].memory.data[word : word + WORD_BYTES]
+        old = bytes(cells)
+        if old.count(0xFF) != WORD_BYTES and old != data:
+            self.sr[bank].value |= DBECCERR
+            self.machine.log(f"flash word 0x{word:X} of bank {bank + 1} programmed twice")
+        cells[:] = bytes(a & b for a, b in zip(old, data, strict=True))
+        self._tell(bank, word, WORD_BYTES)
 
     def _erase(self, bank: int) -> None:
         cr, protection = self.cr[bank], self.wpsn_cur[bank].value
@@ -233,32 +235,32 @@ class Flash(Peripheral):
         if protection & wanted != wanted:
             self._fail(bank, WRPERR)
             return
-        offset, size = first * SECTOR, count * SECTOR
-
-        def done() -> None:
-            self.banks[bank].erasing = False
-            self.cr[bank].start = 0
-            self.banks[bank].memory.data[offset : offset + size] = b"\xff" * size
-            self._tell(bank, offset, size)
-
         self.banks[bank].erasing = True
+        done = partial(self._erased, bank, first * SECTOR, count * SECTOR)
         self._start(bank, BSY | QW, duration, done)
+
+    def _erased(self, bank: int, offset: int, size: int) -> None:
+        self.banks[bank].erasing = False
+        self.cr[bank].start = 0
+        self.banks[bank].memory.data[offset : offset + size] = b"\xff" * size
+        self._tell(bank, offset, size)
 
     def _start(self, bank: int, flags: int, duration: int, done: Callable[[], None]) -> None:
         """Run an operation, behind those that the bank still has in its queue."""
         state = self.banks[bank]
         self.sr[bank].value |= flags
         state.free_at = max(state.free_at, self.machine.now) + duration
-
-        def finish() -> None:
-            state.running.pop(0)
-            done()
-            if not state.running:
-                self.sr[bank].value &= ~(BSY | QW)
-            self.sr[bank].value |= EOP
-            self._update_irq()
-
+        finish = partial(self._finish, bank, done)
         state.running.append(self.machine.schedule(state.free_at, finish))
+
+    def _finish(self, bank: int, done: Callable[[], None]) -> None:
+        running = self.banks[bank].running
+        running.pop(0)
+        done()
+        if not running:
+            self.sr[bank].value &= ~(BSY | QW)
+        self.sr[bank].value |= EOP
+        self._update_irq()
 
     def _tell(self, bank: int, offset: int, size: int) -> None:
         if self.changed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
 
@@ -302,11 +302,10 @@ class Usart(Peripheral):
         if self._wire:
             self._listen()
             return
-        self._after("idle", self.character_ns, lambda: self._raise("idle", IDLE))
+        self._after("idle", self.character_ns, partial(self._raise, "idle", IDLE))
         if self.cr2.rtoen:
-            self._after(
-                "timeout", self.rtor.rto * self.bit_ns, lambda: self._raise("timeout", RTOF)
-            )
+            delay = self.rtor.rto * self.bit_ns
+            self._after("timeout", delay, partial(self._raise, "timeout", RTOF))
 
     def _raise(self, name: str, flag: int) -> None:
         del self._events[name]

@@ -84,8 +84,9 @@ class Camera:
         images.check_vectors(self.image, description.memories)
         self._flash = FlashFile(Path(flash), description) if flash else None
         self._unwritten = self._place_files()
-        seed = self.scenario.seed + len(others)
-        self.engine = engines.make(engine, description, self.image, seed, self.scenario.camera.rtc)
+        first = None if others or flash else {**self._unwritten, "": self._before}
+        chance = self.scenario.seed + len(others), self.scenario.camera.rtc
+        self.engine = engines.make(engine, description, self.image, *chance, first)
         self.engine.patience_ns = PATIENCE
         self._link = self.scenario.camera.link
         self.engine.set_link(self._link)
@@ -94,9 +95,8 @@ class Camera:
         self._told_beside: Callable[[bytes, int], object] = lambda data, now: None
         self.waiting: Callable[[], object] = lambda: None
         text, kept = portable.pack(self.scenario, description, BOARDS) if out else ("", {})
-        known_as = str(scenario if isinstance(scenario, (str, Path)) else "default")
         self.result = record.begun(
-            self.image, board, self.scenario, self.engine, scenario=known_as, script=script,
+            self.image, board, self.scenario, self.engine, scenario, script=script,
             console_limit=console_limit, capture_limit=capture_limit, boot_limit_ns=boot_limit,
         )  # fmt: skip
         self._began = time.monotonic()
@@ -105,9 +105,8 @@ class Camera:
         self._script_printed: Callable[[bytes], object] | None = None
         #: of certificates; and bytes of the console that the execution has seen
         self._certified, self._fed = itertools.count(), 0
+        kept |= {record.BEFORE: self._before} if before else {}
         self.evidence = Evidence(Path(out), self.result, text, kept) if out else None
-        if self.evidence and before:
-            self.evidence.keep(record.BEFORE, self._before)
         self.engine.evidence = self.evidence.folder if self.evidence else None
         capture = self.evidence.capture if self.evidence else None
         try:
@@ -308,12 +307,14 @@ class Camera:
                 break
             self.step(end)
             self.waiting()
+        self.engine.keep()
         for name, content in self._unwritten.items():
             self.put(name, content)
         if self._before:
             source = self.source
             self.exec(self._before, self.result.boot_limit_ns)
             self.source = source
+        self.engine.keep(last=True)
 
     def start(
         self, source: str | bytes, printed: Callable[[bytes], object] | None = None
@@ -401,8 +402,7 @@ class Camera:
 
     def get(self, name: str) -> bytes:
         """Read a file of the camera."""
-        text = self.exec(f"import binascii\nprint(binascii.hexlify(open({name!r},'rb').read()))")
-        return bytes.fromhex(text.strip()[2:-1])
+        return bytes.fromhex(self.exec(rawrepl.reading(name)).strip()[2:-1])
 
     def run(
         self,

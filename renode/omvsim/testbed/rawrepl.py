@@ -207,3 +207,8 @@ def writing(name: str, content: bytes) -> str:
 def shown(printed: bytes | bytearray) -> str:
     """What the camera has printed, as lines."""
     return printed.decode(errors="replace").replace("\r\n", "\n")
+
+
+def reading(name: str) -> str:
+    """Source that prints a file of the camera, in hexadecimal digits and as a bytes literal."""
+    return f"import binascii\nprint(binascii.hexlify(open({name!r},'rb').read()))"

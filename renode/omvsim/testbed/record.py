@@ -51,10 +51,16 @@ def both(
 
 
 def begun(
-    image: images.Image, board: Path, world: netsim.Scenario, engine: Engine, **more: Any
+    image: images.Image,
+    board: Path,
+    world: netsim.Scenario,
+    engine: Engine,
+    known_as: netsim.Scenario | str | Path | None,
+    **more: Any,
 ) -> Result:
-    """The result of a run that begins; `more` are fields of it."""
+    """The result of a run that begins, in a world that may have a name; `more` are fields of it."""
     return Result(
+        scenario=str(known_as if isinstance(known_as, (str, Path)) else "default"),
         image=images.display(image.path),
         image_sha256=image.sha256,
         board=images.display(board),

@@ -6,6 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 #include <unicorn/unicorn.h>
@@ -100,12 +101,10 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     uc_engine *uc;
-    uint64_t now, deadline, limit, event, slice; /* core clocks */
+    uint64_t deadline, limit, event, slice; /* core clocks */
     uint64_t began;    /* this run, in core clocks */
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
-    uint64_t idle;                               /* core clocks skipped in WFI */
-    bool stop, stopping, sleeping, event_register, reset_request, lockup;
-    bool fault_stop, mpu_changed, it_doubtful, it_stale, leaping;
+    bool stopping, mpu_changed, it_doubtful, it_stale, leaping;
     Block *facts, loose; /* of the block that runs; loose: at the start of a run, and in RAM */
     int intno; /* from UC_HOOK_INTR, or -1 */
     Region regions[REGIONS];
@@ -113,24 +112,34 @@ typedef struct {
     Device *devices;
     int device_count;
     uint16_t *device_map; /* device index + 1 by KiB of the peripheral space */
-    Nvic nvic;
-    SysTick systick;
     Leap leap;
-    uint32_t vtor, aircr, scr, ccr, shcsr, cfsr, hfsr, dfsr, mmfar, bfar, cpacr;
-    uint32_t fpccr, fpcar, fpdscr, demcr, dwt_ctrl, csselr;
-    uint64_t dwt_base;
-    struct { uint32_t rbar, rasr; } mpu[MPU_REGIONS];
-    uint32_t mpu_ctrl, mpu_rnr;
-    uint32_t vtor_reset, block, block_end; /* the block that runs */
+    uint32_t block, block_end; /* the block that runs */
     struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
     struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
     uc_hook *hooks; /* on_refused, by range */
     int hook_count;
-    Fault fault;
     PyObject *on_unmodelled, *on_flash_write;
+    /* From here on: all that the core is between two runs, beside registers and memories */
+    uint64_t now, idle; /* core clocks, and those skipped in WFI */
+    bool stop, sleeping, event_register, reset_request, lockup, fault_stop;
+    Nvic nvic;
+    SysTick systick;
+    uint32_t vtor, aircr, scr, ccr, shcsr, cfsr, hfsr, dfsr, mmfar, bfar, cpacr;
+    uint32_t fpccr, fpcar, fpdscr, demcr, dwt_ctrl, csselr;
+    uint64_t dwt_base;
+    struct { uint32_t rbar, rasr; } mpu[MPU_REGIONS];
+    uint32_t mpu_ctrl, mpu_rnr, vtor_reset;
+    Fault fault;
 } Core;
 
 /* Each file uses what stands above it here, and core_reg, core_set_reg, core_python_failed. */
+
+/* state.c */
+enum { STATE_BYTES = sizeof(Core) - offsetof(Core, now) + STATE_WORDS * sizeof(uint32_t) };
+void state_registers(Core *c, uint32_t *words);
+void state_set_xpsr(Core *c, uint32_t xpsr);
+void state_save(Core *c, char *state);
+void state_load(Core *c, const char *state);
 
 /* leap.c */
 void leap_reset(Core *c);

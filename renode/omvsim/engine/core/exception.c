@@ -24,14 +24,6 @@ static uint32_t *at(Core *c, uint32_t address)
     return (uint32_t *)(r->data + (address - r->base));
 }
 
-/* IPSR changes the banked stack pointer; the write to APSR_NZCV makes the core notice the
- * mode, without which EXC_RETURN is not recognised. */
-static void set_xpsr(Core *c, uint32_t xpsr)
-{
-    core_set_reg(c, UC_ARM_REG_XPSR_NZCVQG, xpsr);
-    core_set_reg(c, UC_ARM_REG_APSR_NZCV, xpsr);
-}
-
 static void jump(Core *c, int exception)
 {
     uint32_t address = c->vtor + 4u * exception;
@@ -77,7 +69,7 @@ void exception_enter(Core *c, int exception)
     }
     core_set_reg(c, UC_ARM_REG_SP, frame);
     core_set_reg(c, UC_ARM_REG_CONTROL, control & ~(SPSEL | FPCA)); /* back on MSP while in thread mode */
-    set_xpsr(c, (xpsr & 0xF80F0000u) | 1u << 24 | exception);
+    state_set_xpsr(c, (xpsr & 0xF80F0000u) | 1u << 24 | exception);
     core_set_reg(c, UC_ARM_REG_LR, exc_return);
     nvic_unpend(c, exception);
     nvic_assign(c->nvic.active, exception, true);
@@ -113,7 +105,7 @@ void exception_return(Core *c, uint32_t exc_return)
     }
     uint32_t f[26];
     memcpy(f, at(c, frame), size);
-    set_xpsr(c, f[7] & ~(1u << 9));
+    state_set_xpsr(c, f[7] & ~(1u << 9));
     if (to_thread) {
         uint32_t control = core_reg(c, UC_ARM_REG_CONTROL) & ~(SPSEL | FPCA);
         core_set_reg(c, UC_ARM_REG_CONTROL, control | (psp ? SPSEL : 0) | (extended ? FPCA : 0));
@@ -201,7 +193,7 @@ bool core_boot(Core *c)
     nvic_reset(c);
     leap_reset(c);
     uc_ctl_flush_tlb(c->uc); /* else what ran before the reset decides where accesses miss */
-    set_xpsr(c, 1u << 24);   /* thread mode */
+    state_set_xpsr(c, 1u << 24);   /* thread mode */
     core_set_reg(c, UC_ARM_REG_CONTROL, 0);
     for (size_t i = 0; i < sizeof zero / sizeof *zero; i++)
         core_set_reg(c, zero[i], 0);

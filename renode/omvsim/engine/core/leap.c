@@ -6,24 +6,6 @@
 
 enum { CLOCKS_A_POLL = 1 << 10, MOST = 1 << 20, LONGEST_PASS = 1 << 12 /* core clocks */ };
 
-static const int ids[] = {
-    UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3, UC_ARM_REG_R4, UC_ARM_REG_R5,
-    UC_ARM_REG_R6, UC_ARM_REG_R7, UC_ARM_REG_R8, UC_ARM_REG_R9, UC_ARM_REG_R10, UC_ARM_REG_R11,
-    UC_ARM_REG_R12, UC_ARM_REG_SP, UC_ARM_REG_LR, UC_ARM_REG_PC, UC_ARM_REG_XPSR, UC_ARM_REG_MSP,
-    UC_ARM_REG_PSP, UC_ARM_REG_PRIMASK, UC_ARM_REG_BASEPRI, UC_ARM_REG_FAULTMASK,
-    UC_ARM_REG_CONTROL, UC_ARM_REG_FPSCR,
-};
-enum { IDS = sizeof ids / sizeof *ids };
-_Static_assert(IDS + 32 == STATE_WORDS, "core.h says how many words a state has");
-
-static void read_state(Core *c, uint32_t *state)
-{
-    for (int i = 0; i < IDS; i++)
-        state[i] = core_reg(c, ids[i]);
-    for (int i = 0; i < 16; i++)
-        uc_reg_read(c->uc, UC_ARM_REG_D0 + i, &state[IDS + 2 * i]);
-}
-
 /* Something happened that a pass of a waiting loop may not do. */
 void leap_touch(Core *c)
 {
@@ -79,7 +61,7 @@ static bool is_the_same(Core *c)
     for (int i = 0; i < c->leap.pages; i++)
         if (memcmp(c->leap.written[i].at, c->leap.written[i].was, PAGE))
             return false;
-    read_state(c, state);
+    state_registers(c, state);
     return !memcmp(state, c->leap.state, sizeof state);
 }
 
@@ -113,7 +95,7 @@ void leap(Core *c, uint32_t address, uint64_t next)
         l->touched = false;
         l->pages = 0;
         l->head = address;
-        read_state(c, l->state);
+        state_registers(c, l->state);
         uc_ctl_flush_tlb(c->uc); /* so that the next store to each page is heard */
         return;
     }

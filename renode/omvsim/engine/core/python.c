@@ -260,6 +260,40 @@ static PyObject *py_registers(Core *c, PyObject *unused)
     return dict;
 }
 
+static PyObject *py_save(Core *c, PyObject *unused)
+{
+    (void)unused;
+    PyObject *state = PyBytes_FromStringAndSize(NULL, STATE_BYTES);
+    if (state)
+        state_save(c, PyBytes_AS_STRING(state));
+    return state;
+}
+
+/* What is not in it starts anew: the loop that may wait, and the clock of Python's events. */
+static PyObject *py_load(Core *c, PyObject *args)
+{
+    Py_buffer state;
+    if (!PyArg_ParseTuple(args, "y*", &state))
+        return NULL;
+    bool whole = state.len == STATE_BYTES;
+    if (whole) {
+        state_load(c, state.buf);
+        c->mpu_changed = true;
+        leap_reset(c);
+        uc_ctl_flush_tlb(c->uc);
+        for (int i = 0; i < c->region_count; i++) { /* code in RAM is another now */
+            Region *r = &c->regions[i];
+            for (uint32_t page = 0; !r->code && page < r->size / PAGE; page++)
+                if (r->perms[page] & UC_PROT_EXEC)
+                    uc_ctl_remove_cache(c->uc, r->base + page * PAGE, r->base + (page + 1) * PAGE);
+        }
+    }
+    PyBuffer_Release(&state);
+    if (!whole)
+        return PyErr_Format(PyExc_ValueError, "a state has %d bytes", (int)STATE_BYTES);
+    Py_RETURN_NONE;
+}
+
 static PyTypeObject core_type;
 
 /* A core in a network: when it was switched on (ns), its clocks a second, and when it wakes. */
@@ -398,6 +432,8 @@ static PyMethodDef methods[] = {
     {"read", (PyCFunction)py_read, METH_VARARGS, "read(address, size) -> bytes"},
     {"write", (PyCFunction)py_write, METH_VARARGS, "write(address, data)"},
     {"invalidate", (PyCFunction)py_invalidate, METH_VARARGS, "invalidate(address, size)"},
+    {"save", (PyCFunction)py_save, METH_NOARGS, "save() -> bytes: all but memories and devices"},
+    {"load", (PyCFunction)py_load, METH_VARARGS, "load(what save() has returned)"},
     {"registers", (PyCFunction)py_registers, METH_NOARGS, "registers() -> dict"},
     {0},
 };

@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
-from omvsim.peripherals.base import BusError
+from omvsim.peripherals.base import BusError, Part
 from omvsim.peripherals.eth import checksum as eth_checksum
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MINIMUM, JABBER_LIMIT = 60, 2048  # without FCS
 OVERHEAD = 8 + 4 + 12  # preamble, FCS, interpacket gap
 
 
-class Ring:
+class Ring(Part):
     """A ring of descriptors and the one in work."""
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class Ring:
         return self.base if address >= self.base + self.count * self.stride else address
 
 
-class Transmitter:
+class Transmitter(Part):
     """Reads frames from the transmit ring and puts them on the wire."""
 
     def __init__(self, eth: Eth) -> None:
@@ -118,18 +119,17 @@ class Transmitter:
         if len(frame) > JABBER_LIMIT and not eth.maccr.jd:
             status, good = JABBER | ERROR_SUMMARY, False
         self.busy = True
-        now, generation = eth.machine.now, self.generation
         duration = (len(frame) + OVERHEAD) * 8_000 // eth.speed
-        data = bytes(frame)
+        whole = bytes(frame) if good else b""
+        finish = partial(self._finish, self.generation, whole, used, status)
+        eth.machine.schedule(eth.machine.now + duration, finish)
 
-        def done() -> None:
-            if generation == self.generation:
-                self._finish(data if good else b"", used, status)
-
-        eth.machine.schedule(now + duration, done)
-
-    def _finish(self, frame: bytes, used: list[tuple[int, int, int]], status: int) -> None:
+    def _finish(
+        self, generation: int, frame: bytes, used: list[tuple[int, int, int]], status: int
+    ) -> None:
         """Close the descriptors, hand the frame over, go on with the next."""
+        if generation != self.generation:
+            return
         eth, self.busy = self.eth, False
         try:
             for address, _, word3 in used:
@@ -145,7 +145,7 @@ class Transmitter:
         self.run()
 
 
-class Receiver:
+class Receiver(Part):
     """Puts frames from the receive queue into the receive ring."""
 
     def __init__(self, eth: Eth) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+from omvsim.peripherals.base import Part
+
 if TYPE_CHECKING:
     from omvsim.peripherals.eth.mac import Eth
 
@@ -12,7 +14,7 @@ BROADCAST = b"\xff" * 6
 CONTROL = 0x8808  # EtherType of MAC control frames
 
 
-class AddressFilter:
+class AddressFilter(Part):
     """Decides by MACPFR, the four addresses and the hash table."""
 
     def __init__(self, eth: Eth) -> None:

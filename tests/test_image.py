@@ -8,8 +8,12 @@ import zlib
 from pathlib import Path
 
 import pytest
+from omvsim import board as repl
 from omvsim import image as images
+from omvsim.engine import Stop
+from omvsim.engine import choice as engines
 from omvsim.errors import UserError
+from omvsim.testbed import BOARD
 
 START = 0x08000000
 
@@ -109,6 +113,36 @@ def test_files_that_overlap(built: Path) -> None:
     assert str(caught.value) == (
         f"{built}/firmware.elf and {built}/firmware.bin both fill 0x08010000: take one of them"
     )
+
+
+LOOP = struct.pack("<IIHH", 0x20001000, 0, 0xBF30, 0xE7FD)  # stack, reset; wfi, back to it
+
+
+@pytest.mark.parametrize("start", [0x08000000, 0x08040000, 0x080FFFF0])
+def test_an_application_starts_without_its_bootloader(start: int, tmp_path: Path) -> None:
+    """At its own vector table; over both banks of the flash, too."""
+    content = bytearray(LOOP + bytes(1 << 19))
+    struct.pack_into("<I", content, 4, start + 9)
+    (tmp_path / "app.bin").write_bytes(content)
+    image = images.load(Path(f"{tmp_path}/app.bin@0x{start:08X}"))
+    images.check_vectors(image, repl.load(BOARD).memories)
+    engine = engines.make("embedded", repl.load(BOARD), image, 1, None)
+    assert engine.run(1_000_000) is Stop.DEADLINE
+    assert engine.instructions == 1
+    assert engine.memory(start, 16) == bytes(content[:16])
+    end = start + len(content)
+    assert engine.memory(end - 1, 1) == b"\0"
+    assert engine.memory(end, 1) == b"\xff"
+    engine.reset()
+    assert engine.run(2_000_000) is Stop.DEADLINE
+    assert engine.instructions == 2
+
+
+def test_bytes_without_a_vector_table_start_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text.bin").write_bytes(b"no vectors here, just text")
+    image = images.load(Path(f"{tmp_path}/text.bin@0x08040000"))
+    with pytest.raises(UserError, match="no vector table at 0x08000000, the image starts"):
+        images.check_vectors(image, repl.load(BOARD).memories)
 
 
 def test_bytes_beyond_the_end(built: Path) -> None:

@@ -74,9 +74,9 @@ def read_board(path: Path, folder: Path) -> None:
 def read_image(path: Path, folder: Path) -> None:
     image = images.load(path)
     place_at(path, 0x08000008)
-    images.check_vectors(image, repl.load(BOARD).memories)
-    if image.littlefs:
-        image = images.holding(image, {"a/b": b"x"})
+    memories = repl.load(BOARD).memories
+    images.check_vectors(image, memories)
+    image = images.holding(image, {"a/b": b"x"}, memories) or image
     engines.make("embedded", repl.load(BOARD), image, 1, None).close()
 
 

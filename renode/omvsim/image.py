@@ -5,22 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
-from littlefs import LittleFS, LittleFSError, UserContext
-
 from netsim import paths
-from omvsim import formats
+from omvsim import filesystems, formats
 from omvsim.errors import UserError
+from omvsim.filesystems import FileSystem
 
 
 def cache() -> Path:
@@ -37,9 +33,6 @@ BUILT = cache() / "firmware" if INSTALLED else ROOT / "build/firmware"
 DEFAULT = BUILT / "openmv_h7.elf"
 BOOT_ADDRESS = 0x08000000  # BOOT_CM7_ADD0 from the factory (RM0433 2.6)
 UNIQUE_ID = 0x1FF1E800
-PROGRAM = 32  # bytes that the flash programs at once; MicroPython's caches are four of them
-BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, of a file system
-DISK_VERSION = 0x00020000  # what every littlefs 2 reads
 #: a file, and the address of plain bytes
 PART = re.compile(r"(.*?)(?:@(0[xX][0-9a-fA-F]{1,8}))?")
 MOST_PARTS = 16
@@ -48,16 +41,24 @@ MOST_PARTS = 16
 @dataclass(frozen=True)
 class Image:
     """What `path` names, one file or several: (address, bytes) of what is loaded, their SHA-256,
-    where the file system lies (a range of addresses in steps of a block), what is loaded after
-    and before, and the file that tells functions and lines, if there is one."""
+    the file system that it has in the flash, if that is known, what is loaded after and before, and
+    the file that tells functions and lines, if there is one."""
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
     sha256: str
-    littlefs: range | None = None
+    files: FileSystem | None = None
     added: tuple[tuple[int, bytes], ...] = ()
     under: tuple[tuple[int, bytes], ...] = ()
     elf: Path | None = None
+
+    @property
+    def boot(self) -> int:
+        """Where the vector table is that the core starts with: an application that is to be started
+        by a bootloader, without one, starts at its own."""
+        if self.word(BOOT_ADDRESS) is not None:
+            return BOOT_ADDRESS
+        return min(address for address, _ in self.segments)
 
     def word(self, address: int) -> int | None:
         """The 32-bit word that the image puts at an address, or None."""
@@ -85,14 +86,14 @@ def _load(chosen: Path, named: bool, stamped: tuple[tuple[str, object], ...]) ->
     read = [_part(part, named) for part in parts]
     _refuse_overlaps(read)
     elfs = [(part, content) for part, content, _ in read if content[:4] == b"\x7fELF"]
-    littlefs = next(filter(None, (_littlefs(path, content) for path, content in elfs)), None)
+    files = next(filter(None, (_files(path, content) for path, content in elfs)), None)
     loaded = b"".join(
         b"%d %d " % (at, len(data)) + data for *_, found in read for at, data in found
     )
     digest = hashlib.sha256(read[0][1] if parts == [str(read[0][0])] else loaded)
     return Image(
         chosen, tuple(segment for *_, segments in read for segment in segments),
-        digest.hexdigest(), littlefs, elf=elfs[0][0] if elfs else None,
+        digest.hexdigest(), files, elf=elfs[0][0] if elfs else None,
     )  # fmt: skip
 
 
@@ -152,57 +153,39 @@ def _build_first() -> None:
         raise UserError("the image could not be built: `omvsim doctor` tells what is missing")
 
 
-def _littlefs(path: Path, content: bytes) -> range | None:
-    """Where the section of that name says that the file system lies (firmware/port's script)."""
+def _files(path: Path, content: bytes) -> FileSystem | None:
+    """Where the image has its file system."""
     try:
-        section = ELFFile(BytesIO(content)).get_section_by_name(".littlefs")
-        if section is None:
-            return None
-        start, size, block = struct.unpack("<3I", section.data())
-        if size > LARGEST or block not in BLOCKS or size % block:
-            raise ValueError(f".littlefs: {size} bytes in blocks of {block} are no file system")
+        return filesystems.of_elf(content)
     except formats.DAMAGE as error:
         raise UserError(f"{path}: a damaged ELF file ({error}): build the image again") from None
-    return range(start, start + size, block)
 
 
-def holding(image: Image, files: Mapping[str, bytes]) -> Image:
-    """The image with files in its littlefs, as one flashes both; UserError if they do not fit."""
-    blocks = image.littlefs
-    assert blocks is not None
-    flash = UserContext(buffer=bytearray(b"\xff") * (len(blocks) * blocks.step))
-    system = LittleFS(
-        flash, block_size=blocks.step, block_count=len(blocks), prog_size=PROGRAM,
-        read_size=PROGRAM, cache_size=4 * PROGRAM, disk_version=DISK_VERSION,
-    )  # fmt: skip
-    for name, content in files.items():
-        try:
-            if "\0" in name:
-                raise ValueError("a NUL ends no name")
-            system.makedirs(f"/{name}".rpartition("/")[0], exist_ok=True)
-            with system.open(name, "wb") as file:
-                file.write(content)
-        except (LittleFSError, OSError, ValueError) as error:
-            raise UserError(f"[camera.files] {name!r}: {error}") from None
-    content = bytes(flash.buffer).rstrip(b"\xff")  # the rest is erased flash
-    return replace(image, added=(*image.added, (blocks.start, content)))
+def holding(image: Image, files: Mapping[str, bytes], memories: Iterable[range]) -> Image | None:
+    """The image with files in its file system, as one flashes both; None where it does not tell
+    where that is, or the board has no memory there. UserError if they do not fit."""
+    if not image.files or not any(image.files.blocks.start in memory for memory in memories):
+        return None
+    content = image.files.holding(files)
+    return replace(image, added=(*image.added, (image.files.blocks.start, content)))
 
 
 def check_vectors(image: Image, memories: Iterable[range]) -> None:
-    """UserError unless the vector table at the boot address names a stack and code in memory."""
-    spaces = list(memories)
-    stack, entry = image.word(BOOT_ADDRESS), image.word(BOOT_ADDRESS + 4)
-    if stack is None or entry is None:
-        first = min(address for address, _ in image.segments)
+    """UserError unless the vector table that the core starts with names a stack and code in
+    memory."""
+    spaces, start = list(memories), image.boot
+    stack, entry = image.word(start), image.word(start + 4)
+    lost = stack is None or not any(stack - 4 in space for space in spaces)
+    if stack is None or entry is None or (lost and start != BOOT_ADDRESS):
         raise UserError(
             f"{image.path}: no vector table at 0x{BOOT_ADDRESS:08X}, the image starts at "
-            f"0x{first:08X}: link it to the boot address"
+            f"0x{start:08X}: link it to the boot address"
         )
     for what, address, offset in (("stack pointer", stack - 4, 0), ("reset vector", entry & ~1, 4)):
         if not any(address in space for space in spaces):
             value = stack if offset == 0 else entry
             raise UserError(
-                f"{image.path}: the {what} in the vector table (0x{BOOT_ADDRESS + offset:08X}) is "
+                f"{image.path}: the {what} in the vector table (0x{start + offset:08X}) is "
                 f"0x{value:08X}, outside the board's memory: check the linker script"
             )
 

@@ -35,6 +35,22 @@ def write(tmp_path: Path):
     return write
 
 
+def test_init_replaces_and_init_add_adds(write) -> None:
+    base = write("m: T @ none\n    init:\n        WriteByte 0 1\n", "base.repl")
+    for text, expected in (
+        ("    init:\n        WriteByte 1 2\n", [(1, 2)]),
+        ("    init add:\n        WriteByte 1 2\n", [(0, 1), (1, 2)]),
+    ):
+        entries = parse(write(f'using "{base}"\nm:\n{text}')).entries
+        assert [init.arguments for init in entries["m"].init] == expected
+
+
+def test_where_the_console_is(write) -> None:
+    assert load(BOARD).console == "usart3"
+    text = 'sysbus:\n    init add:\n        Tag <0x40011000, 0x40011003> "CONSOLE"\n'
+    assert load(write(f'using "{BOARD}"\n{text}')).console == "usart1"
+
+
 def test_values(write) -> None:
     path = write(
         "a: T @ none // comment\n"

@@ -150,13 +150,13 @@ def test_a_board_that_is_not_there(omvsim: Run, example: Path) -> None:
     done = omvsim("run", "--board", "nucleo_h7", example)
     assert done.returncode == 2
     assert done.stderr.startswith(
-        "omvsim: nucleo_h7: no such board: write nucleo_h743zi, openmv_h7"
+        "omvsim: nucleo_h7: no such board: write nucleo_h743zi, openmv_cam_h7, openmv_h7, portenta_h7"
     )
 
 
 def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "from machine import mem32\nmem32[0x40005404] = 5\n"
+        "from machine import mem32\nmem32[0x40007404] = 5\n"
         "print(hex(mem32[0x40080010] & 0xFFFFFFFF))\n"
     )
     done = omvsim("run", "-q", "--trace", "unmodelled", "--out", tmp_path / "out",
@@ -164,7 +164,7 @@ def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path)
     assert (done.returncode, done.stdout) == (0, "0x80000000\n")
     written, read = done.stderr.splitlines()
     assert re.fullmatch(
-        r"omvsim: 0x40005404: write of 0x5 near pc 0x08\w{6}, 1 times \(I2C1 \+ 0x4\), "
+        r"omvsim: 0x40007404: write of 0x5 near pc 0x08\w{6}, 1 times \(DAC1 \+ 0x4\), "
         r"machine_mem_subscr \(machine_mem.c:\d+\)", written,
     )  # fmt: skip
     assert re.fullmatch(

@@ -50,7 +50,7 @@ class Program:
         self.core.map_device(
             DEVICE, 16, self.mem, array.array("I", [~0 & 0xFFFFFFFF] * 4),
             array.array("I", [0, 0, 0xFF, 0]), self.flags,
-            lambda offset: 0, self.device_write, self.queue,
+            lambda offset, size: 0, self.device_write, self.queue,
         )  # fmt: skip
         assert self.core.reset(FLASH)
 

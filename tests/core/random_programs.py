@@ -312,7 +312,7 @@ class Batch:
         word = array.array("I", [0])
         self.core.map_device(
             DEVICE, 4, word, array.array("I", [0xFFFFFFFF]), array.array("I", [0]), array.array("I", [5]),
-            lambda _: 0, lambda *_: self.core.stop(), [],
+            lambda *_: 0, lambda *_: self.core.stop(), [],
         )  # fmt: skip
 
     def start(self, seed: int) -> None:

@@ -140,7 +140,8 @@ def test_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_of_another_image() -> None:
     description = board.load(find_board(BOARD))
-    other = image.holding(image.load(), {"a": b"b"})
+    other = image.holding(image.load(), {"a": b"b"}, description.memories)
+    assert other
     engine = choice.make("embedded", description, other, 1, None)
     assert refused(one(), engine) == "a snapshot of another image: make one of this"
 

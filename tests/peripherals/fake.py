@@ -80,7 +80,7 @@ class Bus:
         if not p.flags[i] & MODELLED:
             self.unmodelled.append(offset)
             return 0
-        value = p.bus_read(i * 4) if p.flags[i] & READ_HOOK else p.mem[i]
+        value = p.bus_read(i * 4, size) if p.flags[i] & READ_HOOK else p.mem[i]
         assert 0 <= value <= 0xFFFFFFFF
         return int(value >> 8 * (offset & 3) & ((1 << 8 * size) - 1))
 

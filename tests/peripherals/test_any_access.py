@@ -10,7 +10,7 @@ from omvsim.peripherals.base import Peripheral
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.usart import Usart
 
-BOARD = Path(__file__).parents[2] / "renode" / "openmv_h7.repl"
+BOARD = Path(__file__).parents[2] / "renode" / "portenta_h7.repl"  # it has most blocks
 BLOCKS = sorted(
     name
     for name, c in load(BOARD).build(FakeMachine()).components.items()

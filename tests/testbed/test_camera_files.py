@@ -47,7 +47,7 @@ def test_they_are_there_when_it_boots(world: scenarios.Scenario, image: Path) ->
 def test_an_image_that_does_not_tell_gets_them_by_the_repl(
     world: scenarios.Scenario, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = replace(images.load(image), littlefs=None)
+    loaded = replace(images.load(image), files=None)
     monkeypatch.setattr(images, "load", lambda path: loaded)
     flat = replace(world.camera, files={"large.bin": world.camera.files["large.bin"]})
     with Testbed(image, replace(world, camera=flat)) as testbed:
@@ -60,7 +60,7 @@ def test_an_image_that_does_not_tell_gets_them_by_the_repl(
 )
 def test_what_fits_no_littlefs_is_one_line(name: str, size: int, image: Path) -> None:
     with pytest.raises(UserError) as caught:
-        images.holding(images.load(image), {name: b"x" * size})
+        images.holding(images.load(image), {name: b"x" * size}, [range(1 << 32)])
     assert str(caught.value).startswith(f"[camera.files] {name!r}: ")
 
 

@@ -15,6 +15,7 @@ from omvsim.board.parser import parse
 from omvsim.peripherals import TYPES, wire_clocks
 from omvsim.peripherals.base import Component, Machine, Memory, Peripheral
 
+CONSOLE = "usart3"
 Kind = TypeVar("Kind", bound=Component)
 
 
@@ -30,7 +31,7 @@ class MappedDevice:
     wmask: memoryview
     w1c: memoryview
     flags: memoryview
-    bus_read: Callable[[int], int]
+    bus_read: Callable[[int, int], int]
     bus_write: Callable[[int, int, int], object]
     queue: list[int]
 
@@ -81,6 +82,15 @@ class Board:
                 case ((int(first), int(size)), str(name), int(value)):
                     found.append(Tag(first, first + size - 1, name, value))
         return sorted(found, key=lambda tag: tag.last - tag.first)
+
+    @property
+    def console(self) -> str:
+        """The UART at whose first register there is a tag CONSOLE, USART3 without one."""
+        [*tags] = (tag.first for tag in self.tags if tag.name == "CONSOLE")
+        for entry in self.entries.values():
+            if any(place.address in tags for place in entry.registrations):
+                return entry.name
+        return CONSOLE
 
     @property
     def memories(self) -> list[range]:
@@ -161,11 +171,10 @@ def _create(
 def _register(entry: Entry, component: Component, hardware: Hardware) -> None:
     for place in entry.registrations:
         if place.bus not in ("sysbus", "none"):
-            if place.address is not None:
-                try:
-                    hardware.components[place.bus].attach(place.address, component)
-                except (NotImplementedError, ValueError) as error:
-                    raise ReplError(place.where, f"{error}; register it elsewhere") from None
+            try:
+                hardware.components[place.bus].attach(place.address or 0, component)
+            except (NotImplementedError, ValueError) as error:
+                raise ReplError(place.where, f"{error}; register it elsewhere") from None
             continue
         if place.address is None:
             continue
@@ -183,8 +192,8 @@ def _device(name: str, p: Peripheral, base: int, first: int, size: int) -> Mappe
     words = slice(first // 4, (first + size) // 4)
     wmask, w1c, flags = (memoryview(table)[words] for table in (p.wmask, p.w1c, p.flags))
 
-    def read(offset: int) -> int:
-        return p.bus_read(first + offset)
+    def read(offset: int, size: int) -> int:
+        return p.bus_read(first + offset, size)
 
     def write(offset: int, value: int, size: int) -> None:
         p.bus_write(first + offset, value, size)

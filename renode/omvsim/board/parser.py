@@ -247,10 +247,10 @@ class _Parser:
         if not self.token.starts_line:
             raise ReplError(self.token.where, f"unexpected {self.token}; start a new line")
         following = self.tokens[self.position + 1]
+        if self.token.text == "init" and following.text in (":", "add"):
+            self.init(entry)
+            return
         if self.token.kind == "name" and following.text == ":" and following.kind == "symbol":
-            if self.token.text == "init":
-                self.init(entry)
-                return
             if self.token.text in _UNSUPPORTED:
                 raise ReplError(self.token.where, f"{self.token} is outside the supported subset")
             name = self.next()
@@ -346,10 +346,11 @@ class _Parser:
         return found
 
     def init(self, entry: Entry) -> None:
+        """`init:` replaces what the entry had, `init add:` adds to it."""
         column = self.next().where.column
-        self.next()
-        if self.at("add"):
-            raise ReplError(self.token.where, "`init add` is outside the supported subset")
+        if not self.accept("add"):
+            entry.init.clear()
+        self.expect(":", "write `init:` or `init add:`")
         self.end_line()
         self.skip_lines()
         while self.token.kind != "end" and self.token.where.column > column:

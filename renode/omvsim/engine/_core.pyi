@@ -44,7 +44,7 @@ class Core:
         wmask: Buffer,
         w1c: Buffer,
         flags: Buffer,
-        bus_read: Callable[[int], int],
+        bus_read: Callable[[int, int], int],
         bus_write: Callable[[int, int, int], object],
         queue: list[int],
     ) -> None: ...

@@ -15,7 +15,7 @@ from omvsim.engine.machine import SECOND, Machine
 from omvsim.engine.snapshot import Whole
 from omvsim.engine.unicorn import Core, doze
 from omvsim.errors import UserError
-from omvsim.image import BOOT_ADDRESS, Image
+from omvsim.image import Image
 from omvsim.peripherals.base import COLD_RTC, Component, Memory, Part
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth.mac import Eth
@@ -44,7 +44,6 @@ class Embedded(Part):
         *,
         seed: int = 1,
         rtc_start: datetime | None = None,
-        console: str = "usart3",
         leap: bool = True,
     ) -> None:
         """With `leap`, passes of loops that wait for an event are counted, not executed."""
@@ -82,24 +81,36 @@ class Embedded(Part):
         self._rcc = self._only(Rcc)
         self._ethernet = self._only(Eth)
         self._ethernet.frame_ready = self._on_frame
-        uart = self._hardware.components.get(console)
+        uart = self._hardware.components.get(board.console)
         if not isinstance(uart, Usart):
-            raise UserError(f"{board.path}: no UART named {console} for the console")
+            raise UserError(f"{board.path}: no UART named {board.console} for the console")
         self._uart = uart
         uart.transmitted = self._on_printed
         for address, content in (*image.under, *image.segments, *image.added):
-            try:
-                self._core.write(address, content)
-            except LookupError:
+            if not self._load(address, content):
                 raise UserError(
                     f"image: {len(content)} bytes at 0x{address:08X} fit no memory of {board.path}"
-                ) from None
+                )
         self._whole = Whole(
             self, OWN, self._core, self._machine, self._hardware.components, image, board,
             self._bank_bases, self._on_flash_changed,
         )  # fmt: skip
-        if not self._core.reset(BOOT_ADDRESS):
-            raise UserError(f"{board.path}: no memory at the boot address 0x{BOOT_ADDRESS:08X}")
+        self._boot = image.boot
+        if not self._core.reset(self._boot):
+            raise UserError(f"{board.path}: no memory at the boot address 0x{self._boot:08X}")
+
+    def _load(self, address: int, content: bytes) -> bool:
+        """Put bytes into the memories that lie there side by side; False where one is missing."""
+        while content:
+            for memory in self._hardware.memories:
+                if 0 <= address - memory.base < memory.size:
+                    part = content[: memory.base + memory.size - address]
+                    self._core.write(address, part)
+                    address, content = address + len(part), content[len(part) :]
+                    break
+            else:
+                return False
+        return True
 
     # What the rest of the testbed calls
 
@@ -220,7 +231,8 @@ class Embedded(Part):
         self._ethernet.receive_frame(frame)
 
     def set_link(self, up: bool) -> None:
-        self._only(Phy).set_link(up)
+        for phy in self._hardware.all(Phy):
+            phy.set_link(up)
 
     def reset(self) -> None:
         self._reset("PINRSTF")
@@ -282,4 +294,4 @@ class Embedded(Part):
         self._machine.reset_reason = None
         self._hardware.reset()
         self._rcc.note_reset(reason)
-        self._core.reset(BOOT_ADDRESS)
+        self._core.reset(self._boot)

@@ -11,13 +11,18 @@ from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
 from omvsim.peripherals.gpio import Gpio
+from omvsim.peripherals.i2c import I2c
 from omvsim.peripherals.iwdg import Iwdg
 from omvsim.peripherals.led import Led
 from omvsim.peripherals.phy import Phy
 from omvsim.peripherals.pwr import Pwr
+from omvsim.peripherals.quadspi import Quadspi
 from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rng import Rng
 from omvsim.peripherals.rtc import Rtc
+from omvsim.peripherals.sdmmc import Sdmmc
+from omvsim.peripherals.spi import Spi
+from omvsim.peripherals.spi_flash import SpiFlash
 from omvsim.peripherals.syscfg import Syscfg
 from omvsim.peripherals.tim import Tim
 from omvsim.peripherals.usart import Usart
@@ -27,6 +32,7 @@ TYPES: dict[str, type[Component]] = {
     "CPU.CortexM": CortexM,
     "CRC.STM32_CRC": Crc,
     "GPIOPort.STM32_GPIOPort": Gpio,
+    "I2C.STM32F7_I2C": I2c,
     "IRQControllers.NVIC": Nvic,
     "IRQControllers.STM32H7_EXTI": Exti,
     "MTD.STM32H7_FlashController": Flash,
@@ -37,9 +43,13 @@ TYPES: dict[str, type[Component]] = {
     "Miscellaneous.STM32H743_RCC": Rcc,
     "Miscellaneous.STM32H7_DBGMCU": Dbgmcu,
     "Miscellaneous.STM32H7_PWR": Pwr,
+    "Miscellaneous.STM32H7_SDMMC": Sdmmc,
     "Miscellaneous.STM32_SYSCFG": Syscfg,
     "Network.EthernetPhysicalLayer": Phy,
     "Network.SynopsysDWCEthernetQualityOfService": Eth,
+    "SPI.GenericSpiFlash": SpiFlash,
+    "SPI.STM32H7_QuadSPI": Quadspi,
+    "SPI.STM32H7_SPI": Spi,
     "Timers.STM32F4_RTC": Rtc,
     "Timers.STM32_IndependentWatchdog": Iwdg,
     "Timers.STM32_Timer": Tim,

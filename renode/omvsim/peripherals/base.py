@@ -276,7 +276,7 @@ class Peripheral(Component):
         self.mem[:] = memoryview(self._reset)
         self.flags = array("I", self._modelled)
         self.queue: list[int] = []
-        self.access_size = 4  # bytes of the last write to a hook
+        self.access_size = 4  # bytes of the last one to a hook
         self._writers: dict[int, Callable[[int], object]] = {}
         self._readers: dict[int, Callable[[], int]] = {}
         for name, reg in self._registers.items():
@@ -315,8 +315,9 @@ class Peripheral(Component):
 
         return write
 
-    def bus_read(self, offset: int) -> int:
-        """The core reads a register with a read hook."""
+    def bus_read(self, offset: int, size: int = 4) -> int:
+        """The core reads a register with a read hook; `size` in bytes."""
+        self.access_size = size
         return self._readers[offset]()
 
     def bus_write(self, offset: int, value: int, size: int) -> None:

@@ -83,7 +83,7 @@ class Camera:
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
         self._flash = FlashFile(Path(flash), description) if flash else None
-        self._unwritten = self._place_files()
+        self._unwritten = self._place_files(description.memories)
         first = None if others or flash else {**self._unwritten, "": self._before}
         chance = self.scenario.seed + len(others), self.scenario.camera.rtc
         self.engine = engines.make(engine, description, self.image, *chance, first)
@@ -116,15 +116,15 @@ class Camera:
             raise
         self._watch()
 
-    def _place_files(self) -> dict[str, bytes]:
+    def _place_files(self, memories: list[range]) -> dict[str, bytes]:
         """Put the scenario's files into the image, where its file system is known and not that of
         a kept flash; those that are to be put on the camera itself."""
         files = netsim.camera_files(self.scenario)
         self._exits = any(map(MAY_EXIT.search, files.values()))
         if self._flash:
             self.image = self._flash.under(self.image)
-        elif files and self.image.littlefs:
-            self.image = images.holding(self.image, files)
+        elif files and (held := images.holding(self.image, files, memories)):
+            self.image = held
             return {}
         return files
 

@@ -66,8 +66,8 @@ static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, v
     }
     if (d->flags[i] & READ_HOOK) {
         leap_touch(c);
-        uint32_t at = i * 4;
-        PyObject *result = call_hook(c, d->bus_read, &at, 1);
+        const uint32_t values[] = {i * 4, size};
+        PyObject *result = call_hook(c, d->bus_read, values, 2);
         if (result)
             value = (uint32_t)PyLong_AsUnsignedLongMask(result);
         if (result && PyErr_Occurred())
@@ -232,24 +232,33 @@ static void watch_refusals(Core *c)
     }
 }
 
-/* Bring the page permissions of all memories in line with the MPU; regions smaller than a
- * page act on the whole page that holds their start. */
+/* What a page of a memory allows by the MPU; regions smaller than a page act on the whole page that
+ * holds their start. */
+static int page_perms(Core *c, const Region *r, uint32_t page)
+{
+    int perms = mpu_access(c, r->base + page * PAGE);
+    if (r->flash)
+        perms &= ~UC_PROT_WRITE;
+    if (perms)
+        perms |= r->code ? UC_PROT_EXEC : r->perms[page] & UC_PROT_EXEC;
+    return perms;
+}
+
+/* Bring the page permissions of all memories in line with the MPU, many pages at once: Unicorn
+ * splits a memory at the ends of each change. */
 void mpu_apply(Core *c)
 {
     c->mpu_changed = false;
     for (int i = 0; i < c->region_count; i++) {
         Region *r = &c->regions[i];
-        for (uint32_t page = 0; page < r->size / PAGE; page++) {
-            int perms = mpu_access(c, r->base + page * PAGE);
-            if (r->flash)
-                perms &= ~UC_PROT_WRITE;
-            if (perms)
-                perms |= r->perms[page] & UC_PROT_EXEC;
-            if (r->code && perms)
-                perms |= UC_PROT_EXEC;
-            if (perms != r->perms[page]) {
-                uc_mem_protect(c->uc, r->base + page * PAGE, PAGE, perms);
-                r->perms[page] = (uint8_t)perms;
+        for (uint32_t page = 0; page < r->size / PAGE;) {
+            uint32_t first = page;
+            int was = r->perms[page], perms = page_perms(c, r, page);
+            while (++page < r->size / PAGE && r->perms[page] == was && page_perms(c, r, page) == perms)
+                ;
+            if (perms != was) {
+                uc_mem_protect(c->uc, r->base + first * PAGE, (page - first) * PAGE, (uint32_t)perms);
+                memset(r->perms + first, perms, page - first);
             }
         }
     }

@@ -1,0 +1,178 @@
+"""Quad-SPI interface (RM0433 section 23): indirect modes, automatic polling; what is memory-mapped
+the board shows at 0x90000000 at any time.
+
+A transfer takes no time; what the flash does takes its own. Not modelled: dual flash, DMA requests,
+the time-out counter.
+"""
+
+from __future__ import annotations
+
+from omvsim.peripherals.base import Component, Handle, Line, Machine, Peripheral, Reg, bit, bits
+from omvsim.peripherals.spi_flash import SpiFlash
+
+TEF, TCF, FTF, SMF, TOF, BUSY = (1 << n for n in range(6))
+CLEARABLE = TEF | TCF | SMF | TOF
+INDIRECT_WRITE, INDIRECT_READ, POLLING = 0, 1, 2  # CCR.FMODE
+FIFO_BYTES = 32
+POLL_NS = 1_000  # between two looks of automatic polling at least
+
+
+class Quadspi(Peripheral):
+    size = 0x1000
+    cr = Reg(
+        0x00, en=bit(0), abort=bit(1, "w"), dmaen=bit(2), tcen=bit(3), sshift=bit(4), dfm=bit(6),
+        fsel=bit(7), fthres=bits(8, 5), interrupts=bits(16, 5), apms=bit(22), pmm=bit(23),
+        prescaler=bits(24, 8),
+    )  # fmt: skip
+    dcr = Reg(0x04, ckmode=bit(0), csht=bits(8, 3), fsize=bits(16, 5))
+    sr = Reg(0x08, reset=FTF, access="r")
+    fcr = Reg(0x0C, access="w")
+    dlr = Reg(0x10)
+    ccr = Reg(
+        0x14, instruction=bits(0, 8), imode=bits(8, 2), admode=bits(10, 2), adsize=bits(12, 2),
+        abmode=bits(14, 2), absize=bits(16, 2), dcyc=bits(18, 5), dmode=bits(24, 2),
+        fmode=bits(26, 2), sioo=bit(28), dhhc=bit(30), ddrm=bit(31),
+    )  # fmt: skip
+    ar = Reg(0x18)
+    abr = Reg(0x1C)
+    dr = Reg(0x20)
+    psmkr = Reg(0x24)
+    psmar = Reg(0x28)
+    pir = Reg(0x2C, interval=bits(0, 16))
+    lptr = Reg(0x30, timeout=bits(0, 16))
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.IRQ = Line()
+        self.flash: SpiFlash | None = None
+        self._due: Handle | None = None
+        self._idle()
+
+    def attach(self, address: int, child: Component) -> None:
+        if not isinstance(child, SpiFlash):
+            raise ValueError(f"{type(child).__name__} is no flash on SPI")
+        self.flash = child
+
+    def reset(self) -> None:
+        super().reset()
+        self._idle()
+        self._update()
+
+    def _idle(self) -> None:
+        if self._due:
+            self._due.cancel()
+        self._due = None
+        self._fifo = bytearray()
+        self._done = 0  # bytes of this command that the flash has given or taken
+        self._running = False
+
+    @property
+    def _length(self) -> int:
+        """DLR holds one less; all ones: to the end of the flash (23.5.5)."""
+        return (self.dlr.value + 1) & 0xFFFFFFFF or 2 << self.dcr.fsize
+
+    @cr.on_write
+    def _control(self, value: int) -> None:
+        if value & 2:
+            self._idle()
+            self.sr.value |= TCF  # an abort completes (23.3.14)
+        self._update()
+
+    @ccr.on_write
+    def _command(self) -> None:
+        if self.ccr.admode == 0:
+            self._begin()
+
+    @ar.on_write
+    def _address(self) -> None:
+        if self.ccr.admode:
+            self._begin()
+
+    def _begin(self) -> None:
+        """What starts a command: its last part but the data that are to be written (23.3.5)."""
+        if not self.cr.en or self.ccr.imode == self.ccr.admode == self.ccr.dmode == 0:
+            return
+        self._idle()
+        if self.ccr.fmode == POLLING:
+            self._running = True
+            self._poll()
+        elif self.ccr.fmode == INDIRECT_READ:
+            self._running = True
+            self._fetch()
+        elif self.ccr.fmode == INDIRECT_WRITE:
+            self._running = self.ccr.dmode != 0
+            if not self._running:
+                self._send(b"")
+        self._update()
+
+    def _send(self, data: bytes) -> None:
+        if self.flash:
+            self.flash.write(self.ccr.instruction, self.ar.value if self.ccr.admode else 0, data)
+        self.sr.value |= TCF
+        self._running = False
+
+    def _receive(self, offset: int, count: int) -> bytes:
+        if self.flash is None:
+            return b"\xff" * count
+        address = self.ar.value if self.ccr.admode else 0
+        return self.flash.read(self.ccr.instruction, address, offset, count)
+
+    def _fetch(self) -> None:
+        count = min(FIFO_BYTES - len(self._fifo), self._length - self._done)
+        if count > 0:
+            self._fifo += self._receive(self._done, count)
+            self._done += count
+        if self._running and self._done == self._length:
+            self._running = False
+            self.sr.value |= TCF
+
+    def _poll(self) -> None:
+        """Read the flash's status until it matches PSMAR under PSMKR (23.3.7)."""
+        self._due = None
+        count = min(self._length, 4)
+        mask, wanted = self.psmkr.value, self.psmar.value
+        status = int.from_bytes(self._receive(0, count), "little")
+        any_bit = self.cr.pmm and (~(status ^ wanted) & mask) != 0
+        if any_bit or (status & mask == wanted & mask):
+            self.sr.value |= SMF
+            self._running = not self.cr.apms
+        if self._running:
+            pause = max(POLL_NS, self.pir.interval * (self.cr.prescaler + 1) * 5)
+            self._due = self.machine.schedule(self.machine.now + pause, self._poll)
+        self._update()
+
+    @dr.on_write
+    def _write(self, value: int) -> None:
+        if not self._running or self.ccr.fmode != INDIRECT_WRITE:
+            return
+        self._fifo += value.to_bytes(4, "little")[: self.access_size]
+        if len(self._fifo) >= self._length:
+            data = bytes(self._fifo[: self._length])
+            self._fifo.clear()
+            self._send(data)
+        self._update()
+
+    @dr.on_read
+    def _read(self) -> int:
+        count = min(self.access_size, len(self._fifo))
+        value = int.from_bytes(self._fifo[:count], "little")
+        del self._fifo[:count]
+        if self._running and self.ccr.fmode == INDIRECT_READ:
+            self._fetch()
+        self._update()
+        return value
+
+    @fcr.on_write
+    def _clear(self, value: int) -> None:
+        self.sr.value &= ~(value & CLEARABLE)
+        self._update()
+
+    def _update(self) -> None:
+        cr, level = self.cr.value, len(self._fifo)
+        if self.ccr.fmode == INDIRECT_WRITE:
+            level, ready = 0, True  # what is written leaves at once
+        else:  # the rest of a read that has ended is less
+            ready = level > cr >> 8 & 31 or (level > 0 and not self._running)
+        flags = (FTF if ready else 0) | (BUSY if self._running else 0) | level << 8
+        self.sr.value = sr = self.sr.value & CLEARABLE | flags
+        self.IRQ.set(sr & cr >> 16 & 31)

@@ -150,7 +150,8 @@ def test_a_board_that_is_not_there(omvsim: Run, example: Path) -> None:
     done = omvsim("run", "--board", "nucleo_h7", example)
     assert done.returncode == 2
     assert done.stderr.startswith(
-        "omvsim: nucleo_h7: no such board: write nucleo_h743zi, openmv_cam_h7, openmv_h7, portenta_h7"
+        "omvsim: nucleo_h7: no such board: write nucleo_h743zi, openmv_cam_h7, openmv_h7, "
+        "portenta_h7"
     )
 
 

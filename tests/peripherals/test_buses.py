@@ -159,7 +159,7 @@ class Chip:
         self.block = Quadspi(machine)
         self.block.attach(0, self.flash)
         self.bus = Bus(self.block)
-        assert self.bus.read(QSR) == FTF  # 23.5.3: reset value 4
+        assert self.bus.read(QSR) == 0  # 23.5.3: its reset value
         self.bus.write(DCR, 23 << 16)
         self.bus.write(QCR, 1)
 

@@ -25,7 +25,7 @@ class Quadspi(Peripheral):
         prescaler=bits(24, 8),
     )  # fmt: skip
     dcr = Reg(0x04, ckmode=bit(0), csht=bits(8, 3), fsize=bits(16, 5))
-    sr = Reg(0x08, reset=FTF, access="r")
+    sr = Reg(0x08, access="r")
     fcr = Reg(0x0C, access="w")
     dlr = Reg(0x10)
     ccr = Reg(
@@ -170,7 +170,7 @@ class Quadspi(Peripheral):
     def _update(self) -> None:
         cr, level = self.cr.value, len(self._fifo)
         if self.ccr.fmode == INDIRECT_WRITE:
-            level, ready = 0, True  # what is written leaves at once
+            level, ready = 0, cr & 1 != 0  # what is written leaves at once
         else:  # the rest of a read that has ended is less
             ready = level > cr >> 8 & 31 or (level > 0 and not self._running)
         flags = (FTF if ready else 0) | (BUSY if self._running else 0) | level << 8

@@ -79,10 +79,8 @@ def version_of_testbed() -> str:
 def told(firmware: Path, put: Sequence[Path], **camera: Any) -> tuple[Versions, list[str]]:
     """What the image says of its versions, and documented names that it lacks; raises UserError
     where it has no ssl at all."""
-    with Testbed(firmware, **camera) as testbed:
+    with Testbed(firmware, files={file.name: file for file in put}, **camera) as testbed:
         testbed.boot()
-        for file in put:
-            testbed.put(file.name, file.read_bytes())
         try:
             lines = testbed.exec(PROBE.format(names=NAMES, methods=METHODS)).splitlines()
         except ScriptError as error:

@@ -103,15 +103,14 @@ class Keywords:
 
     def _switch_on(self, firmware: str | None, scenario: str | None, **options: Any) -> None:
         self._forget()
+        put = [Path(file) for file in (variable("PUT") or "").split(os.pathsep) if file]
         self._testbed = Testbed(
             firmware or variable("FIRMWARE"), scenario, out=self._out,
             script=variable("TEST_NAME") or "", outside=True, board=variable("BOARD") or BOARD,
             before=variable("BEFORE"), boot_limit=int(variable("BOOT_LIMIT") or BOOT_LIMIT),
-            **options,
+            files={file.name: file for file in put}, **options,
         )  # fmt: skip
         self._testbed.boot()
-        for file in filter(None, (variable("PUT") or "").split(os.pathsep)):
-            self._testbed.put(Path(file).name, Path(file).read_bytes())
 
     @keyword
     def stop_camera(self) -> None:

@@ -84,7 +84,9 @@ class Eth(Peripheral):
     mac1ustcr = Reg(0x0DC)
     macvr = Reg(0x110, reset=0x00003041, access="r")
     macdr = Reg(0x114, access="r")
-    machwf = RegArray(0x11C, 3, access="r")
+    machwf0r = Reg(0x11C, reset=0x0A0D73F7, access="r")
+    machwf1r = Reg(0x120, reset=0x11841904, access="r")
+    machwf2r = Reg(0x124, reset=0x41000000, access="r")
     macmdioar = Reg(
         0x200, gb=bit(0), c45e=bit(1), goc=bits(2, 2), skap=bit(4), cr=bits(8, 4),
         ntc=bits(12, 3), rda=bits(16, 5), pa=bits(21, 5), btb=bit(26), pse=bit(27),
@@ -153,6 +155,7 @@ class Eth(Peripheral):
         self._tx, self._rx = Transmitter(self), Receiver(self)
         self._filter = AddressFilter(self)
         self._watchdog: Handle | None = None
+        self._address_enable(0)
 
     def attach(self, address: int, child: Component) -> None:
         """A PHY at an MDIO address."""
@@ -167,6 +170,7 @@ class Eth(Peripheral):
         if self._watchdog:
             self._watchdog.cancel()
             self._watchdog = None
+        self._address_enable(0)
         self.IRQ.set(False)
 
     # the wire

@@ -299,6 +299,8 @@ def test_without_a_card_a_command_times_out(machine: FakeMachine) -> None:
     assert bus.read(STAR) == 0
     bus.write(CMDR, 8 | 1 << 8 | 1 << 12)  # CMD8: a short response
     began = machine.now
+    machine.run(began + 112 * 124 * 20 - 1)
+    assert not bus.read(STAR) & 1 << 2
     machine.run(began + 112 * 124 * 20)  # 64 periods behind it (55.5.4)
     assert bus.read(STAR) == 1 << 2  # CTIMEOUT
     assert block.IRQ.level

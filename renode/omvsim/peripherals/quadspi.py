@@ -13,6 +13,7 @@ from omvsim.peripherals.spi_flash import SpiFlash
 TEF, TCF, FTF, SMF, TOF, BUSY = (1 << n for n in range(6))
 CLEARABLE = TEF | TCF | SMF | TOF
 INDIRECT_WRITE, INDIRECT_READ, POLLING = 0, 1, 2  # CCR.FMODE
+MODES = 3 << 8 | 3 << 10 | 3 << 24  # CCR.IMODE, ADMODE, DMODE
 FIFO_BYTES = 32
 POLL_NS = 1_000  # between two looks of automatic polling at least
 
@@ -61,7 +62,7 @@ class Quadspi(Peripheral):
     def _idle(self) -> None:
         if self._due:
             self._due.cancel()
-        self._due = None
+            self._due = None
         self._fifo = bytearray()
         self._done = 0  # bytes of this command that the flash has given or taken
         self._running = False
@@ -90,16 +91,17 @@ class Quadspi(Peripheral):
 
     def _begin(self) -> None:
         """What starts a command: its last part but the data that are to be written (23.3.5)."""
-        if not self.cr.en or self.ccr.imode == self.ccr.admode == self.ccr.dmode == 0:
+        if not self.cr.value & 1 or not self.ccr.value & MODES:
             return
         self._idle()
-        if self.ccr.fmode == POLLING:
-            self._running = True
-            self._poll()
-        elif self.ccr.fmode == INDIRECT_READ:
+        fmode = self.ccr.fmode
+        if fmode == INDIRECT_READ:
             self._running = True
             self._fetch()
-        elif self.ccr.fmode == INDIRECT_WRITE:
+        elif fmode == POLLING:
+            self._running = True
+            self._poll()
+        elif fmode == INDIRECT_WRITE:
             self._running = self.ccr.dmode != 0
             if not self._running:
                 self._send(b"")
@@ -118,11 +120,12 @@ class Quadspi(Peripheral):
         return self.flash.read(self.ccr.instruction, address, offset, count)
 
     def _fetch(self) -> None:
-        count = min(FIFO_BYTES - len(self._fifo), self._length - self._done)
+        length = self._length
+        count = min(FIFO_BYTES - len(self._fifo), length - self._done)
         if count > 0:
             self._fifo += self._receive(self._done, count)
             self._done += count
-        if self._running and self._done == self._length:
+        if self._running and self._done == length:
             self._running = False
             self.sr.value |= TCF
 
@@ -164,8 +167,9 @@ class Quadspi(Peripheral):
 
     @fcr.on_write
     def _clear(self, value: int) -> None:
-        self.sr.value &= ~(value & CLEARABLE)
-        self._update()
+        if cleared := self.sr.value & value & CLEARABLE:  # drivers clear what is not set, too
+            self.sr.value ^= cleared
+            self._update()
 
     def _update(self) -> None:
         cr, level = self.cr.value, len(self._fifo)

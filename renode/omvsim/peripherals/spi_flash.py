@@ -42,8 +42,10 @@ class SpiFlash(Component):
 
     def read(self, instruction: int, address: int, offset: int, count: int) -> bytes:
         """`count` bytes, `offset` behind the first that an instruction gives."""
-        if instruction in (RDSR, RDCR, RDCR_MACRONIX):
-            return bytes([self.status if instruction == RDSR else self._configuration]) * count
+        if instruction == RDSR:  # what drivers wait with: often
+            return bytes((self.status,)) * count
+        if instruction in (RDCR, RDCR_MACRONIX):
+            return bytes((self._configuration,)) * count
         if self.status & WIP:
             return b"\xff" * count
         if instruction == RDID:

@@ -1,11 +1,13 @@
 """Quad-SPI interface (RM0433 section 23): indirect modes, automatic polling; what is memory-mapped
 the board shows at 0x90000000 at any time.
 
-A transfer takes no time; what the flash does takes its own. Not modelled: dual flash, DMA requests,
-the time-out counter.
+What the flash has to be told comes when the last bit has left, what it tells FIFO by FIFO. Not
+modelled: dual flash, DMA requests, the time-out counter.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from omvsim.peripherals.base import Component, Handle, Line, Machine, Peripheral, Reg, bit, bits
 from omvsim.peripherals.spi_flash import SpiFlash
@@ -15,6 +17,7 @@ CLEARABLE = TEF | TCF | SMF | TOF
 INDIRECT_WRITE, INDIRECT_READ, POLLING = 0, 1, 2  # CCR.FMODE
 MODES = 3 << 8 | 3 << 10 | 3 << 24  # CCR.IMODE, ADMODE, DMODE
 FIFO_BYTES = 32
+LINES = (float("inf"), 1, 2, 4)  # by CCR.IMODE, ADMODE, ABMODE, DMODE; 0: the part is left out
 POLL_NS = 1_000  # between two looks of automatic polling at least
 
 
@@ -42,11 +45,14 @@ class Quadspi(Peripheral):
     pir = Reg(0x2C, interval=bits(0, 16))
     lptr = Reg(0x30, timeout=bits(0, 16))
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *, frequency: int = 200_000_000) -> None:
+        """`frequency` is quadspi_ker_ck in Hz."""
         super().__init__(machine)
         self.IRQ = Line()
+        self.frequency = frequency
         self.flash: SpiFlash | None = None
         self._due: Handle | None = None
+        self._began = 0  # ns
         self._idle()
 
     def attach(self, address: int, child: Component) -> None:
@@ -64,7 +70,7 @@ class Quadspi(Peripheral):
             self._due.cancel()
             self._due = None
         self._fifo = bytearray()
-        self._done = 0  # bytes of this command that the flash has given or taken
+        self._coming = self._done = 0  # bytes that are on the lines, and before them
         self._running = False
 
     @property
@@ -94,24 +100,33 @@ class Quadspi(Peripheral):
         if not self.cr.value & 1 or not self.ccr.value & MODES:
             return
         self._idle()
-        fmode = self.ccr.fmode
+        self._running, self._began, fmode = True, self.machine.now, self.ccr.fmode
         if fmode == INDIRECT_READ:
-            self._running = True
             self._fetch()
         elif fmode == POLLING:
-            self._running = True
-            self._poll()
-        elif fmode == INDIRECT_WRITE:
-            self._running = self.ccr.dmode != 0
-            if not self._running:
-                self._send(b"")
+            self._due = self.machine.schedule(self._after(min(self._length, 4)), self._poll)
+        elif fmode == INDIRECT_WRITE and not self.ccr.dmode:
+            self._send(b"")
         self._update()
 
+    def _after(self, data: int) -> int:
+        """When so many bytes behind the command's other parts have passed, in ns."""
+        ccr = self.ccr
+        clocks = 8 / LINES[ccr.imode] + 8 * (ccr.adsize + 1) / LINES[ccr.admode] + ccr.dcyc
+        clocks += 8 * (ccr.absize + 1) / LINES[ccr.abmode] + 8 * data / LINES[ccr.dmode]
+        return self._began + round(clocks * (self.cr.prescaler + 1) * 1e9 / self.frequency)
+
     def _send(self, data: bytes) -> None:
+        at = max(self._after(len(data)), self.machine.now)
+        self._due = self.machine.schedule(at, partial(self._sent, data))
+
+    def _sent(self, data: bytes) -> None:
+        self._due = None
         if self.flash:
             self.flash.write(self.ccr.instruction, self.ar.value if self.ccr.admode else 0, data)
         self.sr.value |= TCF
         self._running = False
+        self._update()
 
     def _receive(self, offset: int, count: int) -> bytes:
         if self.flash is None:
@@ -120,14 +135,22 @@ class Quadspi(Peripheral):
         return self.flash.read(self.ccr.instruction, address, offset, count)
 
     def _fetch(self) -> None:
-        length = self._length
-        count = min(FIFO_BYTES - len(self._fifo), length - self._done)
-        if count > 0:
-            self._fifo += self._receive(self._done, count)
-            self._done += count
-        if self._running and self._done == length:
+        """Let come what the FIFO has room for: the clock stands while it has none (23.3.5)."""
+        self._coming = min(FIFO_BYTES - len(self._fifo), self._length - self._done)
+        if self._coming and not self._due:
+            at = max(self._after(self._done + self._coming), self.machine.now)
+            self._due = self.machine.schedule(at, self._arrived)
+
+    def _arrived(self) -> None:
+        self._due = None
+        self._fifo += self._receive(self._done, self._coming)
+        self._done += self._coming
+        if self._done == self._length:
             self._running = False
             self.sr.value |= TCF
+        else:
+            self._fetch()
+        self._update()
 
     def _poll(self) -> None:
         """Read the flash's status until it matches PSMAR under PSMKR (23.3.7)."""
@@ -149,7 +172,7 @@ class Quadspi(Peripheral):
         if not self._running or self.ccr.fmode != INDIRECT_WRITE:
             return
         self._fifo += value.to_bytes(4, "little")[: self.access_size]
-        if len(self._fifo) >= self._length:
+        if len(self._fifo) >= self._length and not self._due:
             data = bytes(self._fifo[: self._length])
             self._fifo.clear()
             self._send(data)
@@ -160,7 +183,7 @@ class Quadspi(Peripheral):
         count = min(self.access_size, len(self._fifo))
         value = int.from_bytes(self._fifo[:count], "little")
         del self._fifo[:count]
-        if self._running and self.ccr.fmode == INDIRECT_READ:
+        if self._running and self.ccr.fmode == INDIRECT_READ and not self._due:
             self._fetch()
         self._update()
         return value

@@ -121,6 +121,37 @@ def test_crc_16_with_own_polynomial(machine: FakeMachine) -> None:
     assert bus.read(0x00) == 0x29B1  # CRC-16/IBM-3740 check value
 
 
+def test_timer_compares(machine: FakeMachine) -> None:
+    """CC1IF is set when the counter is at CCR1 (38.4.5), once until it is cleared."""
+    timer = Tim(machine, frequency=1_000_000)
+    bus = Bus(timer)
+    for offset, value in ((0x2C, 999), (0x34, 300), (0x3C, 700), (0x40, 5000), (0x0C, 1 << 1)):
+        bus.write(offset, value)
+    bus.write(0, 1)
+    machine.run(300_000 - 1)
+    assert (bus.read(0x10), timer.IRQ.level) == (0, False)
+    machine.run(300_000)
+    assert bus.read(0x10) == 1 << 1
+    assert (timer.IRQ.level, timer.CaptureCompareInterrupt.level) == (True, True)
+    assert not timer.UpdateInterrupt.level
+    bus.write(0x10, 0)
+    assert not timer.IRQ.level
+    machine.run(700_000)
+    assert (bus.read(0x10), timer.IRQ.level) == (1 << 3, False)  # channel 3 has no interrupt
+    machine.run(1_300_000)
+    assert bus.read(0x10) == 1 | 1 << 1 | 1 << 3  # 5000 is beyond ARR
+    bus.write(0x10, 0)
+    bus.write(0x34, 600)  # in this period still
+    machine.run(1_600_000)
+    assert bus.read(0x10) == 1 << 1
+    bus.write(0x10, 0)
+    bus.write(0x18, 1)  # CC1S: an input
+    machine.run(2_600_000)
+    assert not bus.read(0x10) & 1 << 1
+    bus.write(0x14, 1 << 2)  # CC2G
+    assert bus.read(0x10) & 1 << 2
+
+
 def test_timer_counts_and_updates(machine: FakeMachine) -> None:
     timer = Tim(machine, frequency=240_000_000)
     bus = Bus(timer)

@@ -1,12 +1,17 @@
-"""Timer (RM0433 sections 38 to 42): counter up, prescaler, update events and interrupt.
+"""Timer (RM0433 sections 38 to 42): counter up, prescaler, update events, compare matches.
 
-Not modelled: down and centre-aligned counting, slave modes, capture, compare and break; their
+A channel takes part once it has a value to compare with or an enable bit. Not modelled: down and
+centre-aligned counting, slave modes, capture, output pins, break, preloaded compare values; their
 registers keep what is written.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, RegArray, bit, bits
+
+CC_FLAGS = 0b11110  # CC1IF to CC4IF, and their bits in DIER and EGR
 
 
 class Tim(Peripheral):
@@ -14,7 +19,7 @@ class Tim(Peripheral):
               arpe=bit(7), ckd=bits(8, 2), uifremap=bit(11))  # fmt: skip
     cr2 = Reg(0x04)
     smcr = Reg(0x08)
-    dier = Reg(0x0C, uie=bit(0), others=bits(1, 14))
+    dier = Reg(0x0C, uie=bit(0), ccie=bits(1, 4), others=bits(5, 10))
     sr = Reg(0x10, uif=bit(0, "rc_w0"), others=bits(1, 23, "rc_w0"))
     egr = Reg(0x14, access="w")
     ccmr = RegArray(0x18, 2)
@@ -34,12 +39,14 @@ class Tim(Peripheral):
     def __init__(self, machine: Machine, *, frequency: int, initialLimit: int = 0xFFFF) -> None:
         """`frequency` is the timer clock in Hz; `initialLimit` the widest ARR and its reset."""
         super().__init__(machine)
-        self.IRQ = self.UpdateInterrupt = Line()
+        self.IRQ = Line()  # of timers that have one for all
+        self.UpdateInterrupt, self.CaptureCompareInterrupt = Line(), Line()
         # kept so that boards can wire them; nothing here raises them
         self.BreakInterrupt, self.TriggerInterrupt = Line(), Line()
-        self.CommutationInterrupt, self.CaptureCompareInterrupt = Line(), Line()
+        self.CommutationInterrupt = Line()
         self.frequency, self.limit = frequency, initialLimit
         self._due: Handle | None = None
+        self._match: Handle | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -93,7 +100,9 @@ class Tim(Peripheral):
             self._rebase(0)
             if not self.cr1.urs:
                 self.sr.uif = 1
-            self._update_irq()
+        self.sr.value |= value & CC_FLAGS  # CCxG
+        self._schedule()
+        self._update_irq()
 
     def _load(self) -> None:
         """An update event: preloaded registers take effect."""
@@ -111,6 +120,39 @@ class Tim(Peripheral):
             left = (elapsed // (self._reload + 1) + 1) * (self._reload + 1) - self._base
             at = self._base_ns + round(left * self._tick_ns)
             self._due = self.machine.schedule(max(at, self.machine.now + 1), self._overflow)
+        self._schedule_match()
+
+    @property
+    def _compared(self) -> dict[int, int]:
+        """Value by flag, of channels that compare and have not told yet."""
+        enables, modes = self.ccer.value, self.ccmr[0].value | self.ccmr[1].value << 16
+        found = {}
+        for n, ccr in enumerate(self.ccr):
+            flag, output = 2 << n, modes >> 8 * n & 3 == 0
+            used = ccr.value or enables >> 4 * n & 1 or self.dier.value & flag
+            if used and output and not self.sr.value & flag and ccr.value <= self._reload:
+                found[flag] = ccr.value
+        return found
+
+    def _schedule_match(self) -> None:
+        if self._match:
+            self._match.cancel()
+            self._match = None
+        if not self._running or not (compared := self._compared):
+            return
+        ticks, period = int((self.machine.now - self._base_ns) / self._tick_ns), self._reload + 1
+        count = (self._base + ticks) % period
+        left = {flag: (value - count - 1) % period + 1 for flag, value in compared.items()}
+        soon = min(left.values())
+        at = self._base_ns + round((ticks + soon) * self._tick_ns)
+        flags = sum(flag for flag, ticks in left.items() if ticks == soon)
+        self._match = self.machine.schedule(at, partial(self._matched, flags))
+
+    def _matched(self, flags: int) -> None:
+        self._match = None
+        self.sr.value |= flags
+        self._schedule_match()
+        self._update_irq()
 
     def _overflow(self) -> None:
         self._due = None
@@ -124,10 +166,20 @@ class Tim(Peripheral):
 
     @psc.on_write
     @sr.on_write
+    @ccmr.on_write
+    @ccer.on_write
+    @ccr.on_write
     def _flags(self) -> None:
         self._schedule()
         self._update_irq()
 
     @dier.on_write
+    def _enable(self) -> None:
+        self._schedule_match()
+        self._update_irq()
+
     def _update_irq(self) -> None:
-        self.IRQ.set(self.sr.uif & self.dier.uie)
+        active = self.sr.value & self.dier.value
+        self.UpdateInterrupt.set(active & 1)
+        self.CaptureCompareInterrupt.set(active & CC_FLAGS)
+        self.IRQ.set(active & (1 | CC_FLAGS))

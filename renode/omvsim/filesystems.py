@@ -23,6 +23,7 @@ PROGRAM = 32  # bytes that the flash programs at once; MicroPython's caches are 
 BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, of a file system
 DISK_VERSION = 0x00020000  # what every littlefs 2 reads
 SECTOR = 512  # bytes, of FAT
+ERASED = b"\xff" * 0x10000
 #: what MicroPython's stm32 port and OpenMV's linker scripts call the flash of their file system
 STORAGE = b"_micropy_hw_internal_flash_storage_"
 SYMBOL = struct.Struct("<IIIBBH")  # Elf32_Sym: name, value, ...
@@ -42,8 +43,11 @@ class FileSystem:
     def holding(self, files: Mapping[str, bytes]) -> bytes:
         """Its content with these files, without the erased flash behind it; UserError where they
         do not fit."""
-        make = _littlefs if self.kind == "littlefs" else _fat
-        return make(self.blocks, files).rstrip(b"\xff")
+        content = (_littlefs if self.kind == "littlefs" else _fat)(self.blocks, files)
+        end = len(content)
+        while content[end - len(ERASED) : end] == ERASED:  # byte by byte takes longer
+            end -= len(ERASED)
+        return content[:end].rstrip(b"\xff")
 
 
 def of_elf(content: bytes) -> FileSystem | None:

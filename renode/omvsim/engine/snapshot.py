@@ -28,7 +28,7 @@ from omvsim.errors import UserError
 from omvsim.image import Image
 from omvsim.peripherals.base import Component, Line, Memory, Part, Peripheral, RegView
 
-PAGE = 4096  # bytes
+PAGE, MANY = 1 << 12, 1 << 18  # bytes
 KIND = "omvsim snapshot 1"
 MOST = 64 << 20  # bytes, unpacked; the memories of this chip have 3.3 MB
 SEQUENCES = {kind.__name__: kind for kind in (list, tuple, deque, set)}
@@ -97,14 +97,14 @@ def _unpack(state: bytes) -> Snapshot:
         raise UserError(f"no snapshot, or a damaged one ({error}): make it again") from None
 
 
-def _pages(now: memoryview, fresh: bytes) -> list[tuple[int, bytes]]:
-    """The pages that differ from what the memory held before the start (zeros behind its end)."""
-    found = []
-    for offset in range(0, len(now), PAGE):
-        page = now[offset : offset + PAGE].tobytes()
-        if page != fresh[offset : offset + PAGE].ljust(len(page), b"\0"):
-            found.append((offset, page))
-    return found
+def _differing(now: memoryview, then: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Offset, content now and then of pages that differ; `then` has zeros behind its end."""
+    for begin in range(0, len(now), MANY):
+        new = now[begin : begin + MANY].tobytes()
+        old = then[begin : begin + MANY].ljust(len(new), b"\0")
+        for n in range(0, len(new), PAGE) if new != old else ():
+            if new[n : n + PAGE] != old[n : n + PAGE]:
+                yield begin + n, new[n : n + PAGE], old[n : n + PAGE]
 
 
 class Places:
@@ -237,7 +237,7 @@ class Whole:
     def __post_init__(self) -> None:
         """The memories as they are now are those before the start."""
         self.fresh = {
-            name: b"" if memory.data == bytes(memory.size) else memory.data.tobytes()
+            name: b"" if memory.data.tobytes() == bytes(memory.size) else memory.data.tobytes()
             for name, memory in self._memories()
         }
 
@@ -254,7 +254,10 @@ class Whole:
         saved = Snapshot(
             KIND, made_by(), digest_of_image(self.image), digest_of_board(self.board),
             self.core.save(),
-            {name: _pages(memory.data, self.fresh[name]) for name, memory in self._memories()},
+            {
+                name: [(at, new) for at, new, _ in _differing(memory.data, self.fresh[name])]
+                for name, memory in self._memories()
+            },
             {n: (b.mem.tobytes(), bytes(b.flags), b.queue) for n, b in self._blocks()},
             {place: places.save(part) for place, part in places.parts.items() if place},
             [(clock, order, places.callback(event.callback)) for clock, order, event in waiting],
@@ -281,13 +284,13 @@ class Whole:
 
     def _put(self, saved: Snapshot) -> None:
         for name, memory in self._memories():
-            content = bytearray(self.fresh[name].ljust(memory.size, b"\0"))
-            for offset, page in saved.pages[name]:
-                content[offset : offset + len(page)] = page
-            if memory in self.code:  # what is translated stays, where it is the same
-                for offset, _ in _pages(memory.data, bytes(content)):
-                    self.changed(memory, offset, PAGE)
-            memory.data[:] = content
+            pages = {at: old for at, _, old in _differing(memory.data, self.fresh[name])}
+            for at, content in (pages | dict(saved.pages[name])).items():
+                if memory.data[at : at + PAGE] == content:
+                    continue
+                if memory in self.code:  # what is translated stays, where it is the same
+                    self.changed(memory, at, PAGE)
+                memory.data[at : at + PAGE] = content
         self.core.load(saved.core)
         for name, block in self._blocks():
             mem, flags, queue = saved.registers[name]

@@ -136,9 +136,9 @@ class CameraKeywords(Keywords):
 
     @keyword
     def camera_clock_should_be_right(self) -> None:
-        """It shows the scenario's time, to a second."""
+        """It shows the scenario's time, to two seconds: NTP and the camera cut off fractions."""
         self._clock_should_show(
-            self.testbed.scenario.time + timedelta(microseconds=self.testbed.now // 1000), 1
+            self.testbed.scenario.time + timedelta(microseconds=self.testbed.now // 1000), 2
         )
 
     @keyword

@@ -14,6 +14,7 @@ from functools import cache, lru_cache, partial
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
 
 TDR = 0x28
+CR1, CR3, ISR = 0x00 // 4, 0x08 // 4, 0x1C // 4  # words of `mem`: what each character needs
 FIFO_DEPTH = 16
 PRESCALERS = (1, 2, 4, 6, 8, 10, 12, 16, 32, 64, 128, 256)
 DATA_BITS = {0: 8, 1: 9, 2: 7, 3: 8}  # by M1:M0, parity included
@@ -94,20 +95,22 @@ class Usart(Peripheral):
         self.transmitted: Callable[[list[int], int], object] | None = None
         self._at_once = True  # called with each at that very time
         self._wire: deque[int] = deque()  # characters that the other side sends
-        self._events: dict[str, Handle] = {}
+        self._events: dict[str, Handle] = {}  # of the receiver
+        self._next: Handle | None = None  # of the transmitter
         self._leaving = 0  # the character on the line
         self._ends = self._due = 0  # when it has left, and when one that changes a flag
         self._clear()
 
     def _clear(self) -> None:
-        for event in self._events.values():
+        for event in (*self._events.values(), *([self._next] if self._next else ())):
             event.cancel()
         self._events.clear()
+        self._next = None
         self._rx: deque[int] = deque()
         self._tx = self.queue
         self._tx.clear()
         self._wire.clear()
-        self._format: tuple[int, ...] = ()
+        self._format: tuple[int, ...] = (-1,)  # CR1 without interrupts, CR2, CR3, BRR, PRESC
         self._configure()
 
     def reset(self) -> None:
@@ -152,18 +155,26 @@ class Usart(Peripheral):
         """Let `transmitted` wait until a flag changes, too: one event for many characters."""
         if wanted is self._at_once:
             self._at_once = not wanted
-            if "tx" in self._events:
+            if self._next:
                 self._progress()
 
     # configuration
 
     @cr1.on_write
+    def _control(self, value: int) -> None:
+        """Mostly interrupts that are enabled or not: as often as characters are printed."""
+        if (value ^ self._format[0]) & ~CR1_IE:
+            self._configure()
+        else:
+            self._enabled = _let_through(value, self.mem[CR3])
+            self._flags()
+
     @cr2.on_write
     @cr3.on_write
     @brr.on_write
     @presc.on_write
     def _configure(self) -> None:
-        cr1, cr3 = self.cr1.value, self.cr3.value
+        cr1, cr3 = self.mem[CR1], self.mem[CR3]
         self._enabled = _let_through(cr1, cr3)
         format = cr1 & ~CR1_IE, self.cr2.value, cr3, self.brr.value, self.presc.value
         if format == self._format:
@@ -192,8 +203,8 @@ class Usart(Peripheral):
 
     def _flags(self) -> None:
         """The flags that mirror the FIFOs, then the interrupt line."""
-        mirrors = self._rx_flags[len(self._rx)] | self._tx_flags[len(self._tx)]
-        self.isr.value = isr = self.isr.value & ~MIRRORS | mirrors
+        mem, mirrors = self.mem, self._rx_flags[len(self._rx)] | self._tx_flags[len(self._tx)]
+        mem[ISR] = isr = mem[ISR] & ~MIRRORS | mirrors
         heard = isr & self._enabled != 0
         if heard is not self.IRQ.level:
             self.IRQ.set(heard)
@@ -223,18 +234,18 @@ class Usart(Peripheral):
         if len(self._tx) < self._depth:
             self._tx.append(value)
         self._hasten()
-        self.isr.value &= ~TC
+        self.mem[ISR] &= ~TC
         self._send()
         self._flags()
-        if "tx" in self._events:
-            self._room(self._more[len(self._tx)])
+        if self._next and (more := self._more[len(self._tx)]):
+            self._room(more)
 
     def _room(self, characters: int) -> None:
         """So many more change no flag, however many leave meanwhile."""
         self.queue_writes(TDR, characters)
 
     def _send(self) -> None:
-        if self._sending and self._tx and "tx" not in self._events:
+        if not self._next and self._sending and self._tx:
             self._leaving = self._tx.pop(0) & self._mask
             self._ends = self.machine.now + self.character_ns
             self._start()
@@ -243,21 +254,25 @@ class Usart(Peripheral):
         """Come back when a character has left that changes a flag."""
         same = 0 if self._at_once else self._same[len(self._tx)]
         self._due = self._ends + same * self.character_ns
-        self._at("tx", self._due, self._progress)
+        if self._next:
+            self._next.cancel()
+        self._next = self.machine.schedule(self._due, self._progress)
 
     def _hasten(self) -> None:
         """There may be a flag to change sooner: at the earliest when the next one has left."""
-        if "tx" in self._events and self._due > self._ends:
+        if self._next and self._due > self._ends:
             self._start()
 
     def _catch_up(self) -> None:
-        if "tx" in self._events and self.machine.now >= self._ends:
+        if self._next and self.machine.now >= self._ends:
             self._progress()
 
     def _progress(self) -> None:
         """What has left by now."""
         self._room(0)
-        self._events.pop("tx").cancel()
+        if self._next:
+            self._next.cancel()
+            self._next = None
         first, late = self._ends, self.machine.now - self._ends
         left = [self._leaving] if late >= 0 else []
         if left and self._sending:  # and what was behind it
@@ -270,8 +285,8 @@ class Usart(Peripheral):
                 self._start()
         elif not left:
             self._start()
-        if "tx" not in self._events and not self._tx:
-            self.isr.value |= TC
+        if not self._tx and not self._next:
+            self.mem[ISR] |= TC
         self._flags()
         if left and self.transmitted:
             self.transmitted(left, first)

@@ -155,6 +155,22 @@ def test_a_board_that_is_not_there(omvsim: Run, example: Path) -> None:
     )
 
 
+def test_a_clock_that_is_not_the_boards_is_told(omvsim: Run, tmp_path: Path) -> None:
+    """An oscillator of 8 MHz instead of 12: the PLL makes 320 MHz of it, not 480."""
+    (tmp_path / "script.py").write_text("print('hello')\n")
+    (tmp_path / "mine.repl").write_text(
+        f'using "{ROOT}/renode/openmv_h7.repl"\nrcc:\n    hseFrequency: 8_000_000\n'
+    )
+    done = omvsim("run", "-q", "--board", tmp_path / "mine.repl", "--out", tmp_path / "out",
+                  tmp_path / "script.py")  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    assert done.stderr == (
+        "omvsim: the image has set its core to 320 MHz, which is not what mine.repl says: its times "
+        "are wrong; choose its --board, or set hseFrequency and PerformanceInMips in one of yours\n"
+    )
+    assert json.loads((tmp_path / "out/result.json").read_text())["core_hz"] == 320_000_000
+
+
 def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path) -> None:
     (tmp_path / "script.py").write_text(
         "from machine import mem32\nmem32[0x40007404] = 5\n"

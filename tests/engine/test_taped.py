@@ -36,6 +36,10 @@ class Toy:
         return []
 
     @property
+    def programmed_hertz(self) -> int:
+        return self.hertz
+
+    @property
     def instructions(self) -> int:
         return self.now // 2
 

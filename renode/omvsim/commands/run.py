@@ -158,6 +158,13 @@ def tell(result: Result, trace: str | None) -> None:
             print(f"omvsim: on the wire before: {terminal.visible(line)}", file=sys.stderr)
     if result.cause and result.cause != result.detail:
         terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
+    if result.core_hz:
+        print(
+            f"omvsim: the image has set its core to {result.core_hz / 1e6:g} MHz, which is not what "
+            f"{Path(result.board).name} says: its times are wrong; choose its --board, or set "
+            "hseFrequency and PerformanceInMips in one of yours",
+            file=sys.stderr,
+        )
     for line in (*(unmodelled(result) if trace else ()), *result.beyond):
         print(f"omvsim: {terminal.visible(line)}", file=sys.stderr)
 

@@ -127,6 +127,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def programmed_hertz(self) -> int:
+        """The core's clock as the firmware has set it; 0: it does not tell."""
+        ...
+
+    @property
     def fault(self) -> Fault | None:
         """The last fault exception since reset."""
         ...

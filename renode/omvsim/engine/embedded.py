@@ -123,6 +123,10 @@ class Embedded(Part):
         return self._machine.frequency
 
     @property
+    def programmed_hertz(self) -> int:
+        return self._rcc.core_clock
+
+    @property
     def instructions(self) -> int:
         return self._core.now - self._core.idle
 

@@ -114,7 +114,7 @@ class Renode:
         self.version = version_of(program)
         if self.version != RELEASE:
             raise UserError(f"{program}: Renode {self.version}, needs {RELEASE}: set RENODE")
-        self.now = self.instructions = self.hertz = 0
+        self.now = self.instructions = self.hertz = self.programmed_hertz = 0
         self.evidence: Path | None = None  # a folder for Renode's log
         self.patience_ns = self.hold_ns = self.unmodelled_beyond = 0
         self.fault: Fault | None = None

@@ -234,6 +234,10 @@ class Taped:
         return self._live().fault
 
     @property
+    def programmed_hertz(self) -> int:
+        return self._live().programmed_hertz
+
+    @property
     def clock(self) -> datetime | None:
         return self._live().clock
 

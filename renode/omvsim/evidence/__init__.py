@@ -80,6 +80,7 @@ class Result:
     unmodelled: list[Unmodelled] = field(default_factory=list)
     unmodelled_beyond: int = 0  # accesses to more places than are listed
     console_limit: int = CONSOLE_LIMIT
+    core_hz: int = 0  # what the image has set, where that is not what the board says
     console_beyond: int = 0  # bytes that console.log lacks
     capture_limit: int = netsim.CAPTURE_LIMIT
     capture_beyond: int = 0  # frames that net.pcapng lacks

@@ -165,7 +165,7 @@ def test_a_clock_that_is_not_the_boards_is_told(omvsim: Run, tmp_path: Path) -> 
                   tmp_path / "script.py")  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "hello\n")
     assert done.stderr == (
-        "omvsim: the image has set its core to 320 MHz, which is not what mine.repl says: its times "
+        "omvsim: the image has set its core to 320 MHz, not to what mine.repl says: its times "
         "are wrong; choose its --board, or set hseFrequency and PerformanceInMips in one of yours\n"
     )
     assert json.loads((tmp_path / "out/result.json").read_text())["core_hz"] == 320_000_000

@@ -160,7 +160,7 @@ def tell(result: Result, trace: str | None) -> None:
         terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
     if result.core_hz:
         print(
-            f"omvsim: the image has set its core to {result.core_hz / 1e6:g} MHz, which is not what "
+            f"omvsim: the image has set its core to {result.core_hz / 1e6:g} MHz, not to what "
             f"{Path(result.board).name} says: its times are wrong; choose its --board, or set "
             "hseFrequency and PerformanceInMips in one of yours",
             file=sys.stderr,

@@ -111,6 +111,7 @@ def test_where_an_image_has_its_file_system(tmp_path: Path) -> None:
 def test_a_board_without_that_memory_gets_them_later(tmp_path: Path) -> None:
     elf(tmp_path, "spi_bdev=0x20001d4c")
     loaded = image.load(tmp_path / "a.elf")
+    assert not loaded.own
     assert image.holding(loaded, FILES, [range(0x08000000, 0x08200000)]) is None
     held = image.holding(loaded, FILES, [range(0x90000000, 0x91000000)])
     assert held

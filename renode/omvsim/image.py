@@ -53,6 +53,11 @@ class Image:
     elf: Path | None = None
 
     @property
+    def own(self) -> bool:
+        """Is it firmware/build's? Its file system is."""
+        return self.files is not None and self.files.kind == "littlefs"
+
+    @property
     def boot(self) -> int:
         """Where the vector table is that the core starts with: an application that is to be started
         by a bootloader, without one, starts at its own."""

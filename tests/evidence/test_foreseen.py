@@ -40,6 +40,7 @@ def test_what_this_board_has_not() -> None:
         "the script imports sensor: this board has no camera sensor",
         "the script uses network.WLAN (line 3), and this board's network is network.LAN()",
     ]
+    assert warnings(script, scenarios.default(), own=False) == []  # others' images may have them
 
 
 def test_no_python_is_no_warning() -> None:

@@ -47,6 +47,7 @@ def test_they_are_there_when_it_boots(world: scenarios.Scenario, image: Path) ->
 def test_an_image_that_does_not_tell_gets_them_by_the_repl(
     world: scenarios.Scenario, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert images.load(image).own
     loaded = replace(images.load(image), files=None)
     monkeypatch.setattr(images, "load", lambda path: loaded)
     flat = replace(world.camera, files={"large.bin": world.camera.files["large.bin"]})

@@ -186,7 +186,8 @@ def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:
     if testbed.evidence:
         keys = (image.display(testbed.evidence.folder / name) for name in testbed.evidence.keys)
         told += [f"{key} holds a copy of a private key, for you alone to read" for key in keys]
-    told += [f"warning: {text}" for text in foreseen.warnings(source, testbed.scenario)]
+    own = testbed.image.own
+    told += [f"warning: {text}" for text in foreseen.warnings(source, testbed.scenario, own)]
     for line in told:
         terminal.note(f"omvsim: {terminal.visible(line)}")
 

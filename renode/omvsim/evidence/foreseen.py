@@ -17,9 +17,11 @@ from omvsim.evidence.chain import is_for
 MOST = 50  # modules
 
 
-def warnings(source: bytes, world: Scenario) -> list[str]:
-    """A sentence for each thing that is going to fail, or may."""
-    return [*_script(_parsed(source)), *_files(world), *_certificates(world)]
+def warnings(source: bytes, world: Scenario, own: bool = True) -> list[str]:
+    """A sentence for each thing that is going to fail, or may; what an image lacks is known of this
+    project's own."""
+    script = _script(_parsed(source)) if own else ()
+    return [*script, *_files(world), *_certificates(world)]
 
 
 def modules(script: Path, source: bytes) -> dict[str, str]:

@@ -37,11 +37,12 @@ def test_every_other_type_is_renodes_own(board: str) -> None:
     own = {f"Miscellaneous.{path.stem}" for path in MODELS}
     some = {"Network.EthernetPhysicalLayer", "SPI.GenericSpiFlash"}
     assert used - own - some == {
-        "Bus.SystemBus", "CPU.CortexM", "CRC.STM32_CRC", "GPIOPort.STM32_GPIOPort",
+        "Bus.SystemBus", "CPU.CortexM", "CRC.STM32_CRC", "DMA.STM32DMA",
+        "GPIOPort.STM32_GPIOPort",
         "I2C.STM32F7_I2C", "IRQControllers.NVIC", "IRQControllers.STM32H7_EXTI",
         "MTD.STM32H7_FlashController", "SPI.STM32H7_QuadSPI", "SPI.STM32H7_SPI",
         "Memory.MappedMemory", "Miscellaneous.CombinedInput", "Miscellaneous.LED",
-        "Miscellaneous.STM32F4_RNG", "Miscellaneous.STM32_SYSCFG",
+        "Miscellaneous.STM32F4_RNG", "Miscellaneous.STM32_DMAMUX", "Miscellaneous.STM32_SYSCFG",
         "Network.SynopsysDWCEthernetQualityOfService",
         "Timers.STM32F4_RTC", "Timers.STM32_IndependentWatchdog", "Timers.STM32_Timer",
         "UART.STM32F7_USART",

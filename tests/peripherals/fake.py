@@ -29,6 +29,7 @@ class FakeMachine:
         self.logged: list[str] = []
         self.irqs: dict[int, bool] = {}
         self.stops = 0
+        self.devices: dict[int, Bus] = {}  # by base address
         self._due: list[tuple[int, int, Due]] = []
         self._order = count()
 
@@ -54,6 +55,19 @@ class FakeMachine:
         if not RAM <= address <= RAM + RAM_SIZE - len(data):
             raise BusError(address)
         self.ram[address - RAM : address - RAM + len(data)] = data
+
+    def read_bus(self, address: int, size: int) -> int:
+        for base, bus in self.devices.items():
+            if base <= address < base + bus.p.size:
+                return bus.read(address - base, size)
+        return int.from_bytes(self.read_memory(address, size), "little")
+
+    def write_bus(self, address: int, value: int, size: int) -> None:
+        for base, bus in self.devices.items():
+            if base <= address < base + bus.p.size:
+                bus.write(address - base, value, size)
+                return
+        self.write_memory(address, value.to_bytes(size, "little"))
 
     def set_line(self, irq: int, level: bool) -> None:
         self.irqs[irq] = level

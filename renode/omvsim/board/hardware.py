@@ -12,7 +12,7 @@ from omvsim.board.check import check, extent
 from omvsim.board.lexer import ReplError
 from omvsim.board.model import Connection, Entry, Enum, Reference, Tag, Value
 from omvsim.board.parser import parse
-from omvsim.peripherals import TYPES, wire_clocks
+from omvsim.peripherals import TYPES, wire_up
 from omvsim.peripherals.base import Component, Machine, Memory, Peripheral
 
 CONSOLE = "usart3"
@@ -117,7 +117,7 @@ class Board:
             if isinstance(component, Memory):
                 _fill(entry, component)
         hardware.components = {name: hardware.components[name] for name in entries}
-        wire_clocks(hardware.components.values())
+        wire_up(hardware.components)
         return hardware
 
 

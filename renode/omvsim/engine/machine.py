@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from omvsim.board import MappedDevice
 from omvsim.engine.unicorn import Core
-from omvsim.peripherals.base import BusError
+from omvsim.peripherals.base import READ_HOOK, WRITE_HOOK, BusError
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1
@@ -40,6 +41,7 @@ class Machine:
         self.messages: list[tuple[int, str]] = []
         self.events: list[tuple[int, int, Event]] = []  # a heap, by clock, then by order
         self._order = 0
+        self.devices: Sequence[MappedDevice] = ()
 
     @property
     def now(self) -> int:
@@ -93,6 +95,27 @@ class Machine:
             self.core.write(address, data)
         except LookupError:
             raise BusError(address) from None
+
+    def read_bus(self, address: int, size: int) -> int:
+        for d in self.devices:
+            if d.base <= address < d.base + d.size:
+                i = (address - d.base) // 4
+                hooked = d.flags[i] & READ_HOOK
+                value = d.bus_read(4 * i, size) if hooked else d.mem[i]
+                return value >> 8 * (address & 3) & (1 << 8 * size) - 1
+        return int.from_bytes(self.read_memory(address, size), "little")
+
+    def write_bus(self, address: int, value: int, size: int) -> None:
+        """As the core's own stores (core/bus.c), but that bits beside a narrow one are cleared."""
+        for d in self.devices:
+            if d.base <= address < d.base + d.size:
+                i = (address - d.base) // 4
+                value <<= 8 * (address & 3)
+                d.mem[i] = (d.mem[i] & ~d.wmask[i] | value & d.wmask[i]) & ~(value & d.w1c[i])
+                if d.flags[i] & WRITE_HOOK:
+                    d.bus_write(4 * i, value, size)
+                return
+        self.write_memory(address, value.to_bytes(size, "little"))
 
     @staticmethod
     def _check_master(address: int) -> None:

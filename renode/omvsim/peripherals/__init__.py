@@ -1,12 +1,13 @@
 """Peripheral models, by the type names that board descriptions use (Renode's)."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from omvsim.peripherals.base import Component, Memory
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Nvic
 from omvsim.peripherals.crc import Crc
 from omvsim.peripherals.dbgmcu import Dbgmcu
+from omvsim.peripherals.dma import REQUESTS, Dma, DmaMux
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
@@ -31,6 +32,7 @@ from omvsim.peripherals.usart import Usart
 TYPES: dict[str, type[Component]] = {
     "CPU.CortexM": CortexM,
     "CRC.STM32_CRC": Crc,
+    "DMA.STM32DMA": Dma,
     "GPIOPort.STM32_GPIOPort": Gpio,
     "I2C.STM32F7_I2C": I2c,
     "IRQControllers.NVIC": Nvic,
@@ -40,6 +42,7 @@ TYPES: dict[str, type[Component]] = {
     "Miscellaneous.CombinedInput": CombinedInput,
     "Miscellaneous.LED": Led,
     "Miscellaneous.STM32F4_RNG": Rng,
+    "Miscellaneous.STM32_DMAMUX": DmaMux,
     "Miscellaneous.STM32H743_RCC": Rcc,
     "Miscellaneous.STM32H7_DBGMCU": Dbgmcu,
     "Miscellaneous.STM32H7_PWR": Pwr,
@@ -57,10 +60,18 @@ TYPES: dict[str, type[Component]] = {
 }
 
 
-def wire_clocks(components: Iterable[Component]) -> None:
-    """Connect what board descriptions have no words for: the RTC's clock comes from the RCC."""
-    found = list(components)
+def wire_up(components: Mapping[str, Component]) -> None:
+    """Connect what board descriptions have no words for: the RTC's clock comes from the RCC, the
+    DMA's requests from the peripherals."""
+    found = list(components.values())
     for rcc in (c for c in found if isinstance(c, Rcc)):
         for rtc in (c for c in found if isinstance(c, Rtc)):
             rcc.on_rtc_clock, rcc.on_backup_reset = rtc.set_clock, rtc.backup_reset
             rcc.tell_rtc()
+    for mux in (c for c in found if isinstance(c, DmaMux)):
+        mux.controllers = tuple(c for c in found if isinstance(c, Dma))
+        for name, (received, room) in REQUESTS.items():
+            block = components.get(name)
+            if isinstance(block, Spi | Usart):
+                mux.hear(received, block.received)
+                mux.hear(room, block.room)

@@ -54,6 +54,14 @@ class Machine(Protocol):
         """Write as the Ethernet DMA does; raises BusError."""
         ...
 
+    def read_bus(self, address: int, size: int) -> int:
+        """Read memory or a register, as a DMA does; raises BusError."""
+        ...
+
+    def write_bus(self, address: int, value: int, size: int) -> None:
+        """Write memory or a register, as a DMA does; raises BusError."""
+        ...
+
     def set_line(self, irq: int, level: bool) -> None:
         """Drive input `irq` of the NVIC."""
         ...

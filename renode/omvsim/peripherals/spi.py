@@ -1,7 +1,7 @@
 """Serial peripheral interface (RM0433 section 50) as the master of a bus without devices: what is
 shifted in is all ones, as on a line with a pull-up.
 
-Not modelled: I2S, slave mode, CRC, DMA requests, underrun, mode faults.
+Not modelled: I2S, slave mode, CRC, underrun, mode faults.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Spi(Peripheral):
         """`frequency` is spi_ker_ck in Hz."""
         super().__init__(machine)
         self.IRQ = Line()
+        self.received, self.room = Line(), Line()  # requests to a DMA
         self.frequency = frequency
         self._due: Handle | None = None
         self._forget()
@@ -175,3 +176,5 @@ class Spi(Peripheral):
         flags |= TXC if done or not self.cr1.spe else 0
         self.sr.value = self.sr.value & ~MIRRORS | flags | self._left << 16
         self.IRQ.set(self.sr.value & self.ier.value & 0x7FF)
+        self.received.set(self.cfg1.rxdmaen and received)
+        self.room.set(self.cfg1.txdmaen and self.cr1.spe and self.sr.value & TXP)

@@ -1,8 +1,8 @@
 """Universal synchronous/asynchronous receiver transmitter (RM0433 section 48), asynchronous mode.
 
 Characters take their time on the line, both ways: kernel clock, prescaler, BRR and frame format
-give the duration. Not modelled: synchronous, smartcard, IrDA and LIN modes, DMA, hardware flow
-control, parity errors.
+give the duration. Not modelled: synchronous, smartcard, IrDA and LIN modes, hardware flow control,
+parity errors.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ DATA_BITS = {0: 8, 1: 9, 2: 7, 3: 8}  # by M1:M0, parity included
 STOP_HALF_BITS = (2, 1, 4, 3)  # by CR2.STOP
 THRESHOLDS = (2, 4, 8, 12, 14, 16, 16, 16)  # by RXFTCFG, TXFTCFG: of 16 entries
 
+DMAR, DMAT = 1 << 6, 1 << 7  # of CR3
 ORE, IDLE, RXNE, TC, TXE = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7
 RTOF, CMF, TEACK, REACK = 1 << 11, 1 << 17, 1 << 21, 1 << 22
 TXFE, RXFF, RXFT, TXFT = 1 << 23, 1 << 24, 1 << 26, 1 << 27
@@ -89,6 +90,7 @@ class Usart(Peripheral):
         """`frequency` is usart_ker_ck in Hz. `lowPowerMode` (LPUART): BRR counts 1/256."""
         super().__init__(machine)
         self.IRQ = Line()
+        self.received, self.room = Line(), Line()  # requests to a DMA
         self.frequency = frequency
         self.low_power = lowPowerMode
         #: called with characters one behind the other, and when (ns) the first's stop bit has left
@@ -185,6 +187,7 @@ class Usart(Peripheral):
         self._catch_up()
         self._configure_time()
         self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
+        self._by_dma = cr3 & (DMAR | DMAT) != 0 or self.received.level or self.room.level
         self._rx_flags, self._tx_flags, self._same, self._more = _mirrors(
             self._depth, cr3 >> 25 & 7, cr3 >> 29
         )
@@ -208,6 +211,9 @@ class Usart(Peripheral):
         heard = isr & self._enabled != 0
         if heard is not self.IRQ.level:
             self.IRQ.set(heard)
+        if self._by_dma:
+            self.received.set(isr & RXNE and mem[CR3] & DMAR)
+            self.room.set(isr & TXE and mem[CR3] & DMAT and self._sending)
 
     @icr.on_write
     def _clear_flags(self, value: int) -> None:

@@ -1,0 +1,167 @@
+"""DMA controllers and their request multiplexer (RM0433 sections 15 and 17).
+
+An item is moved as soon as it is asked for. Not modelled: bursts and the FIFO's thresholds (its
+errors never come), synchronization and request generators of the multiplexer.
+"""
+
+from __future__ import annotations
+
+from omvsim.peripherals.base import (
+    BusError,
+    Line,
+    Machine,
+    Peripheral,
+    Reg,
+    RegArray,
+    bit,
+    bits,
+)
+
+STREAMS = 8
+TEIF, HTIF, TCIF = 1 << 3, 1 << 4, 1 << 5
+SHIFTS = (0, 6, 16, 22)  # of a stream's flags in LISR, HISR
+PERIPHERAL_TO_MEMORY, MEMORY_TO_PERIPHERAL, MEMORY_TO_MEMORY = 0, 1, 2  # CR.DIR
+#: multiplexer inputs (table 121) by the names of entries: what has come in, what may go out
+REQUESTS = {
+    "spi1": (37, 38), "spi2": (39, 40), "spi3": (61, 62), "spi4": (83, 84), "spi5": (85, 86),
+    "usart1": (41, 42), "usart2": (43, 44), "usart3": (45, 46), "uart4": (63, 64),
+    "uart5": (65, 66), "usart6": (71, 72), "uart7": (79, 80), "uart8": (81, 82),
+}  # fmt: skip
+
+
+class Dma(Peripheral):
+    isr = RegArray(0x00, 2, access="r")
+    ifcr = RegArray(0x08, 2, access="w")
+    cr = RegArray(
+        0x10, STREAMS, stride=0x18, en=bit(0), interrupts=bits(1, 4), pfctrl=bit(5),
+        dir=bits(6, 2), circ=bit(8), pinc=bit(9), minc=bit(10), psize=bits(11, 2),
+        msize=bits(13, 2), pincos=bit(15), pl=bits(16, 2), dbm=bit(18), ct=bit(19),
+        bursts=bits(21, 4),
+    )  # fmt: skip
+    ndtr = RegArray(0x14, STREAMS, stride=0x18, ndt=bits(0, 16))
+    par = RegArray(0x18, STREAMS, stride=0x18)
+    m0ar = RegArray(0x1C, STREAMS, stride=0x18)
+    m1ar = RegArray(0x20, STREAMS, stride=0x18)
+    fcr = RegArray(
+        0x24, STREAMS, reset=0x21, stride=0x18, fth=bits(0, 2), dmdis=bit(2), feie=bit(7)
+    )
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.outputs = [Line() for _ in range(STREAMS)]
+        self._asked = [False] * STREAMS
+        self._items = [0] * STREAMS  # of a whole transfer
+        self._busy = [False] * STREAMS
+
+    def reset(self) -> None:
+        super().reset()
+        self._items = [0] * STREAMS
+        for stream in range(STREAMS):
+            self._update_irq(stream)
+
+    def request(self, stream: int, level: bool) -> None:
+        """A peripheral asks for items, as long as the level stands."""
+        self._asked[stream] = level
+        self._serve(stream)
+
+    @cr.on_write
+    def _control(self, index: int, old: int) -> None:
+        cr = self.cr[index]
+        if cr.en and not old & 1:
+            self._items[index] = self.ndtr[index].ndt
+            self._serve(index)
+        self._update_irq(index)
+
+    @ndtr.on_write
+    def _count(self, index: int, old: int) -> None:
+        """Fixed while the stream is enabled, as the addresses are (15.5.6)."""
+        if self.cr[index].en:
+            self.ndtr[index].value = old
+
+    def _serve(self, stream: int) -> None:
+        """Move items while they are asked for; what it reads and writes may change that."""
+        cr = self.cr[stream]
+        if self._busy[stream]:
+            return
+        self._busy[stream] = True
+        try:
+            while cr.en and (self._asked[stream] or cr.dir == MEMORY_TO_MEMORY):
+                self._move(stream)
+        except BusError:
+            cr.en = 0
+            self._flag(stream, TEIF)
+        finally:
+            self._busy[stream] = False
+
+    def _move(self, stream: int) -> None:
+        cr, left = self.cr[stream], self.ndtr[stream].ndt
+        if not left:
+            cr.en = 0
+            return
+        size, done = 1 << cr.psize, self._items[stream] - left
+        peripheral = self.par[stream].value + (done * size if cr.pinc else 0)
+        memory = (self.m1ar if cr.dbm and cr.ct else self.m0ar)[stream].value
+        memory += done * size if cr.minc else 0
+        out = cr.dir == MEMORY_TO_PERIPHERAL
+        source, target = (memory, peripheral) if out else (peripheral, memory)
+        self.ndtr[stream].ndt = left - 1
+        self.machine.write_bus(target, self.machine.read_bus(source, size), size)
+        if 2 * (done + 1) == self._items[stream]:
+            self._flag(stream, HTIF)
+        if left == 1:
+            if cr.circ or cr.dbm:
+                self.ndtr[stream].ndt = self._items[stream]
+                cr.ct ^= cr.dbm
+            else:
+                cr.en = 0
+            self._flag(stream, TCIF)
+
+    def _flag(self, stream: int, flag: int) -> None:
+        self.isr[stream // 4].value |= flag << SHIFTS[stream % 4]
+        self._update_irq(stream)
+
+    @ifcr.on_write
+    def _clear(self, index: int, value: int) -> None:
+        self.isr[index].value &= ~value
+        for stream in range(4 * index, 4 * index + 4):
+            self._update_irq(stream)
+
+    def _update_irq(self, stream: int) -> None:
+        """DMEIE to TCIE are one bit below their flags."""
+        flags = self.isr[stream // 4].value >> SHIFTS[stream % 4]
+        self.outputs[stream].set(flags & self.cr[stream].interrupts << 2 & (TEIF | HTIF | TCIF))
+
+
+class DmaMux(Peripheral):
+    ccr = RegArray(
+        0x00, 2 * STREAMS, dmareq_id=bits(0, 7), soie=bit(8), ege=bit(9), se=bit(16),
+        spol=bits(17, 2), nbreq=bits(19, 5), sync_id=bits(24, 5),
+    )  # fmt: skip
+    csr = Reg(0x80, access="r")
+    cfr = Reg(0x84, access="w")
+    rgcr = RegArray(0x100, 8)
+    rgsr = Reg(0x140, access="r")
+    rgcfr = Reg(0x144, access="w")
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.controllers: tuple[Dma, ...] = ()
+        self._levels: dict[int, bool] = {}  # by input
+
+    def hear(self, number: int, line: Line) -> None:
+        """The line is input `number`."""
+
+        def changed(level: bool) -> None:
+            self._levels[number] = level
+            for channel, ccr in enumerate(self.ccr):
+                if ccr.dmareq_id == number:
+                    self._ask(channel)
+
+        self._levels[number] = line.level
+        line.connect(changed)
+
+    @ccr.on_write
+    def _ask(self, index: int) -> None:
+        if index // STREAMS < len(self.controllers):
+            level = self._levels.get(self.ccr[index].dmareq_id, False)
+            self.controllers[index // STREAMS].request(index % STREAMS, level)

@@ -176,5 +176,5 @@ class Spi(Peripheral):
         flags |= TXC if done or not self.cr1.spe else 0
         self.sr.value = self.sr.value & ~MIRRORS | flags | self._left << 16
         self.IRQ.set(self.sr.value & self.ier.value & 0x7FF)
-        self.received.set(self.cfg1.rxdmaen and received)
+        self.received.set(self.cfg1.rxdmaen and self.sr.value & RXP)
         self.room.set(self.cfg1.txdmaen and self.cr1.spe and self.sr.value & TXP)

@@ -74,7 +74,6 @@ class Embedded(Part):
                 self._bank_bases[memory.component] = memory.base
             in_flash = memory.base in self._banks
             self._core.map_memory(memory.base, memory.component.data, flash=in_flash, code=in_flash)
-        self._machine.devices = self._hardware.devices
         for d in self._hardware.devices:
             self._core.map_device(
                 d.base, d.size, d.mem, d.wmask, d.w1c, d.flags, d.bus_read, d.bus_write, d.queue

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from omvsim.board import MappedDevice
 from omvsim.engine.unicorn import Core
-from omvsim.peripherals.base import READ_HOOK, WRITE_HOOK, BusError
+from omvsim.peripherals.base import BusError
 
 SECOND = 1_000_000_000
 NEVER = 2**64 - 1
+PERIPHERALS, WORD = range(0x40000000, 0x60000000), 4  # bytes that a register has
 #: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
 TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
 
@@ -41,7 +41,6 @@ class Machine:
         self.messages: list[tuple[int, str]] = []
         self.events: list[tuple[int, int, Event]] = []  # a heap, by clock, then by order
         self._order = 0
-        self.devices: Sequence[MappedDevice] = ()
 
     @property
     def now(self) -> int:
@@ -97,25 +96,15 @@ class Machine:
             raise BusError(address) from None
 
     def read_bus(self, address: int, size: int) -> int:
-        for d in self.devices:
-            if d.base <= address < d.base + d.size:
-                i = (address - d.base) // 4
-                hooked = d.flags[i] & READ_HOOK
-                value = d.bus_read(4 * i, size) if hooked else d.mem[i]
-                return value >> 8 * (address & 3) & (1 << 8 * size) - 1
+        if address in PERIPHERALS and size <= WORD:
+            return self.core.read_register(address, size)
         return int.from_bytes(self.read_memory(address, size), "little")
 
     def write_bus(self, address: int, value: int, size: int) -> None:
-        """As the core's own stores (core/bus.c), but that bits beside a narrow one are cleared."""
-        for d in self.devices:
-            if d.base <= address < d.base + d.size:
-                i = (address - d.base) // 4
-                value <<= 8 * (address & 3)
-                d.mem[i] = (d.mem[i] & ~d.wmask[i] | value & d.wmask[i]) & ~(value & d.w1c[i])
-                if d.flags[i] & WRITE_HOOK:
-                    d.bus_write(4 * i, value, size)
-                return
-        self.write_memory(address, value.to_bytes(size, "little"))
+        if address in PERIPHERALS and size <= WORD:
+            self.core.write_register(address, value, size)
+        else:
+            self.write_memory(address, value.to_bytes(size, "little"))
 
     @staticmethod
     def _check_master(address: int) -> None:

@@ -111,6 +111,17 @@ static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint
     }
 }
 
+/* The same for a DMA. */
+uint32_t bus_read(Core *c, uint32_t address, unsigned size)
+{
+    return (uint32_t)peripheral_read(c->uc, address - PERIPHERALS_BASE, size, c);
+}
+
+void bus_write(Core *c, uint32_t address, unsigned size, uint32_t value)
+{
+    peripheral_write(c->uc, address - PERIPHERALS_BASE, size, value, c);
+}
+
 /* Memory that refuses */
 
 /* Permission of privileged code at an address: UC_PROT_READ and UC_PROT_WRITE

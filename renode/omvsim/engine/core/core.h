@@ -155,6 +155,8 @@ Region *bus_region(Core *c, uint32_t address, uint32_t size);
 void mpu_apply(Core *c);
 bool mpu_denies(Core *c, uint32_t address, bool write);
 uint32_t bus_unmodelled(Core *c, uint32_t address, int size, bool write, uint32_t value);
+uint32_t bus_read(Core *c, uint32_t address, unsigned size);
+void bus_write(Core *c, uint32_t address, unsigned size, uint32_t value);
 void bus_settle_flash(Core *c);
 void bus_note_access(Core *c, uc_mem_type type, uint32_t address);
 

@@ -222,6 +222,35 @@ static PyObject *py_write(Core *c, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* True, with an exception set, unless an access is one to peripherals. */
+static bool no_register(unsigned long address, unsigned long size)
+{
+    bool inside = address - PERIPHERALS_BASE < PERIPHERALS_SIZE && (size == 1 || size == 2 || size == 4);
+    if (!inside)
+        PyErr_Format(PyExc_LookupError, "no register at 0x%08lX", address);
+    return !inside;
+}
+
+static PyObject *py_read_register(Core *c, PyObject *args)
+{
+    unsigned long address, size;
+    if (!PyArg_ParseTuple(args, "kk", &address, &size) || no_register(address, size))
+        return NULL;
+    uint32_t value = bus_read(c, (uint32_t)address, (unsigned)size);
+    return PyErr_Occurred() ? NULL : PyLong_FromUnsignedLong(value);
+}
+
+static PyObject *py_write_register(Core *c, PyObject *args)
+{
+    unsigned long address, value, size;
+    if (!PyArg_ParseTuple(args, "kkk", &address, &value, &size) || no_register(address, size))
+        return NULL;
+    bus_write(c, (uint32_t)address, (unsigned)size, (uint32_t)value);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 /* Code in this range changed from outside: drop translations and counts. */
 static PyObject *py_invalidate(Core *c, PyObject *args)
 {
@@ -431,6 +460,9 @@ static PyMethodDef methods[] = {
     {"set_line", (PyCFunction)py_set_line, METH_VARARGS, "set_line(irq, level)"},
     {"read", (PyCFunction)py_read, METH_VARARGS, "read(address, size) -> bytes"},
     {"write", (PyCFunction)py_write, METH_VARARGS, "write(address, data)"},
+    {"read_register", (PyCFunction)py_read_register, METH_VARARGS, "read_register(address, size) -> int"},
+    {"write_register", (PyCFunction)py_write_register, METH_VARARGS,
+     "write_register(address, value, size)"},
     {"invalidate", (PyCFunction)py_invalidate, METH_VARARGS, "invalidate(address, size)"},
     {"save", (PyCFunction)py_save, METH_NOARGS, "save() -> bytes: all but memories and devices"},
     {"load", (PyCFunction)py_load, METH_VARARGS, "load(what save() has returned)"},

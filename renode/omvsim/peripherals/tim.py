@@ -101,7 +101,7 @@ class Tim(Peripheral):
             if not self.cr1.urs:
                 self.sr.uif = 1
         self.sr.value |= value & CC_FLAGS  # CCxG
-        self._schedule()
+        self._schedule_match()
         self._update_irq()
 
     def _load(self) -> None:

@@ -145,13 +145,10 @@ class Usart(Peripheral):
         self.character_ns = round(half_bits * 5e8 / baud) if baud else 0
         self._mask = (1 << data - self.cr1.pce) - 1
 
-    def _at(self, name: str, time: int, callback: Callable[[], None]) -> None:
+    def _after(self, name: str, delay: int, callback: Callable[[], None]) -> None:
         if name in self._events:
             self._events[name].cancel()
-        self._events[name] = self.machine.schedule(time, callback)
-
-    def _after(self, name: str, delay: int, callback: Callable[[], None]) -> None:
-        self._at(name, self.machine.now + delay, callback)
+        self._events[name] = self.machine.schedule(self.machine.now + delay, callback)
 
     def together(self, wanted: bool) -> None:
         """Let `transmitted` wait until a flag changes, too: one event for many characters."""

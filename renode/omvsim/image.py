@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,6 +53,14 @@ class Image:
     under: tuple[tuple[int, bytes], ...] = ()
     elf: Path | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that is loaded, in its order."""
+        digest = hashlib.sha256()
+        for address, content in (*self.under, *self.segments, *self.added):
+            digest.update(b"%d %d " % (address, len(content)) + content)
+        return digest.hexdigest()
+
     @property
     def own(self) -> bool:
         """Is it firmware/build's? Its file system is."""
@@ -71,6 +80,15 @@ class Image:
             if base <= address <= base + len(data) - 4:
                 return int.from_bytes(data[address - base : address - base + 4], "little")
         return None
+
+
+@lru_cache(maxsize=1)
+def testbed_version() -> str:
+    """The version of the installed package; nothing in a bare checkout."""
+    try:
+        return version("openmv-testbed")
+    except PackageNotFoundError:
+        return ""
 
 
 def load(named: Path | None = None) -> Image:

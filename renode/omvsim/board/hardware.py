@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,10 +85,16 @@ class Board:
                     found.append(Tag(first, first + size - 1, name, value))
         return sorted(found, key=lambda tag: tag.last - tag.first)
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its files."""
+        texts = [file.read_bytes() for file in self.files]
+        return hashlib.sha256(b"".join(b"%d " % len(text) + text for text in texts)).hexdigest()
+
     @property
     def console(self) -> str:
         """The UART at whose first register there is a tag CONSOLE, USART3 without one."""
-        [*tags] = (tag.first for tag in self.tags if tag.name == "CONSOLE")
+        tags = [tag.first for tag in self.tags if tag.name == "CONSOLE"]
         for entry in self.entries.values():
             if any(place.address in tags for place in entry.registrations):
                 return entry.name

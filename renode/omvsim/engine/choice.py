@@ -62,8 +62,7 @@ def make(
     if before is None or os.environ.get(NO_SNAPSHOT):
         return embedded()
     parts = (
-        snapshot.made_by(), snapshot.digest_of_image(image), snapshot.digest_of_board(board), seed,
-        rtc_start,
+        snapshot.made_by(), image.digest, board.digest, seed, rtc_start,
     )  # fmt: skip
     names = [hashlib.sha256(repr(key).encode()).hexdigest() for key in (parts, (*parts, before))]
     prompt, booted = (cache() / "snapshots" / f"{name}.tape" for name in names)

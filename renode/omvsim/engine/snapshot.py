@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from inspect import getattr_static
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -25,7 +25,7 @@ from omvsim.board import Board
 from omvsim.engine.machine import Event, Machine
 from omvsim.engine.unicorn import Core
 from omvsim.errors import UserError
-from omvsim.image import Image
+from omvsim.image import Image, testbed_version
 from omvsim.peripherals.base import Component, Line, Memory, Part, Peripheral, RegView
 
 PAGE, MANY = 1 << 12, 1 << 18  # bytes
@@ -64,26 +64,8 @@ def made_by() -> str:
         if file.suffix in (".py", ".so")
     )
     stats = [(str(file), (found := file.stat()).st_mtime_ns, found.st_size) for file in files]
-    try:
-        omvsim = version("openmv-testbed")
-    except PackageNotFoundError:
-        omvsim = "?"
     digest = hashlib.sha256(repr(stats).encode()).hexdigest()
-    return f"omvsim {omvsim} ({digest[:12]}), unicorn {version('unicorn')}"
-
-
-def digest_of_image(image: Image) -> str:
-    """SHA-256 of all that is loaded."""
-    digest = hashlib.sha256()
-    for address, content in (*image.under, *image.segments, *image.added):
-        digest.update(b"%d %d " % (address, len(content)) + content)
-    return digest.hexdigest()
-
-
-def digest_of_board(board: Board) -> str:
-    """SHA-256 of its description."""
-    texts = [file.read_bytes() for file in board.files]
-    return hashlib.sha256(b"".join(b"%d " % len(text) + text for text in texts)).hexdigest()
+    return f"omvsim {testbed_version() or '?'} ({digest[:12]}), unicorn {version('unicorn')}"
 
 
 def _unpack(state: bytes) -> Snapshot:
@@ -252,8 +234,7 @@ class Whole:
         waiting = [entry for entry in sorted(self.machine.events) if entry[2].callback is not None]
         places = Places(self.components, self.engine, [event for *_, event in waiting])
         saved = Snapshot(
-            KIND, made_by(), digest_of_image(self.image), digest_of_board(self.board),
-            self.core.save(),
+            KIND, made_by(), self.image.digest, self.board.digest, self.core.save(),
             {
                 name: [(at, new) for at, new, _ in _differing(memory.data, self.fresh[name])]
                 for name, memory in self._memories()
@@ -272,8 +253,8 @@ class Whole:
         if (saved.kind, saved.made_by) != (KIND, made_by()):
             raise UserError(f"a snapshot of {saved.made_by}, this is {made_by()}: make it again")
         for what, its, this in (
-            ("image", saved.image, digest_of_image(self.image)),
-            ("board", saved.board, digest_of_board(self.board)),
+            ("image", saved.image, self.image.digest),
+            ("board", saved.board, self.board.digest),
         ):
             if its != this:
                 raise UserError(f"a snapshot of another {what}: make one of this")

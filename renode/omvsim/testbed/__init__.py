@@ -5,6 +5,7 @@ with Testbed() as testbed:
     print(testbed.run(Path("firmware/examples/tls_client.py")))
 """
 
+from omvsim.image import testbed_version
 from omvsim.testbed.camera import BOOT_LIMIT, Camera
 from omvsim.testbed.ends import (
     FirmwareFault,
@@ -15,7 +16,7 @@ from omvsim.testbed.ends import (
     outcome_of,
 )
 from omvsim.testbed.named import BOARD, BOARDS, board_names, find_board, find_scenario, read_script
-from omvsim.testbed.record import both, testbed_version
+from omvsim.testbed.record import both
 from omvsim.testbed.world import MILLISECOND, SECOND, World
 
 Testbed = Camera  # the usual one: in a world of its own

@@ -6,8 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +24,6 @@ if TYPE_CHECKING:
 
 BEFORE = "before.py"  # in an evidence folder
 LAST_EVENTS = 5  # of the conversation, that are told beside a fault
-
-
-@cache
-def testbed_version() -> str:
-    """The version of the installed package; nothing in a bare checkout."""
-    try:
-        return version("openmv-testbed")
-    except PackageNotFoundError:
-        return ""
 
 
 def both(
@@ -71,7 +60,7 @@ def begun(
         image_path=images.resolved(image.path),
         board_path=str(board.resolve()),
         board_sha256=hashlib.sha256(paths.read(board)).hexdigest(),
-        testbed_version=testbed_version(),
+        testbed_version=images.testbed_version(),
         **more,
     )
 

@@ -24,9 +24,9 @@ BLOCKS, LARGEST = [1 << n for n in range(8, 18)], 1 << 26  # bytes of a block, o
 DISK_VERSION = 0x00020000  # what every littlefs 2 reads
 SECTOR = 512  # bytes, of FAT
 ERASED = b"\xff" * 0x10000
+SYMBOL = struct.Struct("<IIIBBH")  # Elf32_Sym: name, value, ...
 #: what MicroPython's stm32 port and OpenMV's linker scripts call the flash of their file system
 STORAGE = b"_micropy_hw_internal_flash_storage_"
-SYMBOL = struct.Struct("<IIIBBH")  # Elf32_Sym: name, value, ...
 #: and where it lies if it is on a flash that QUADSPI shows (RM0433 2.3.2): so much of it at least
 QUADSPI, SMALLEST = 0x90000000, 4 << 20
 #: FAT writes when it was; equal runs need equal bytes

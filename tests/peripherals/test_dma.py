@@ -6,7 +6,7 @@ import pytest
 from fake import RAM, Bus, FakeMachine
 from omvsim.board import load
 from omvsim.peripherals.base import Peripheral
-from omvsim.peripherals.dma import Dma
+from omvsim.peripherals.dma import Dma, DmaMux
 from omvsim.peripherals.usart import Usart
 
 BOARD = Path(__file__).parents[2] / "renode" / "openmv_h7.repl"
@@ -138,3 +138,8 @@ def test_halfwords_from_one_register(bus: FakeMachine) -> None:
     start(bus, DMA1, RAM, RAM + 8, 3, WITHIN | HALFWORDS | MINC)
     assert bytes(bus.ram[8:16]) == b"\x11\x22" * 3 + b"\0\0"
     assert isinstance(bus.devices[DMA1].p, Dma)
+
+
+def test_only_one_multiplexer_is_modelled(bus: FakeMachine) -> None:
+    with pytest.raises(ValueError, match="16 channels and 8 generators"):
+        DmaMux(bus, numberOfOutputRequestChannels=8)

@@ -1,13 +1,14 @@
 """Peripheral models, by the type names that board descriptions use (Renode's)."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from omvsim.peripherals.base import Component, Memory
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Nvic
 from omvsim.peripherals.crc import Crc
 from omvsim.peripherals.dbgmcu import Dbgmcu
-from omvsim.peripherals.dma import REQUESTS, Dma, DmaMux
+from omvsim.peripherals.dma import TRANSMIT_REQUESTS, Dma, DmaMux
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
@@ -61,17 +62,15 @@ TYPES: dict[str, type[Component]] = {
 
 
 def wire_up(components: Mapping[str, Component]) -> None:
-    """Connect what board descriptions have no words for: the RTC's clock comes from the RCC, the
-    DMA's requests from the peripherals."""
+    """Connect what Renode's models have no outputs for: the RTC's clock comes from the RCC, the
+    DMA's requests for what may go out from the peripherals."""
     found = list(components.values())
     for rcc in (c for c in found if isinstance(c, Rcc)):
         for rtc in (c for c in found if isinstance(c, Rtc)):
             rcc.on_rtc_clock, rcc.on_backup_reset = rtc.set_clock, rtc.backup_reset
             rcc.tell_rtc()
     for mux in (c for c in found if isinstance(c, DmaMux)):
-        mux.controllers = tuple(c for c in found if isinstance(c, Dma))
-        for name, (received, room) in REQUESTS.items():
+        for name, number in TRANSMIT_REQUESTS.items():
             block = components.get(name)
             if isinstance(block, Spi | Usart):
-                mux.hear(received, block.received)
-                mux.hear(room, block.room)
+                block.room.connect(partial(mux.on_gpio, number))

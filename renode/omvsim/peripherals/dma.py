@@ -21,12 +21,12 @@ STREAMS = 8
 TEIF, HTIF, TCIF = 1 << 3, 1 << 4, 1 << 5
 SHIFTS = (0, 6, 16, 22)  # of a stream's flags in LISR, HISR
 PERIPHERAL_TO_MEMORY, MEMORY_TO_PERIPHERAL, MEMORY_TO_MEMORY = 0, 1, 2  # CR.DIR
-#: multiplexer inputs (table 121) by the names of entries: what has come in, what may go out
-REQUESTS = {
-    "spi1": (37, 38), "spi2": (39, 40), "spi3": (61, 62), "spi4": (83, 84), "spi5": (85, 86),
-    "usart1": (41, 42), "usart2": (43, 44), "usart3": (45, 46), "uart4": (63, 64),
-    "uart5": (65, 66), "usart6": (71, 72), "uart7": (79, 80), "uart8": (81, 82),
+#: multiplexer inputs (table 121) by the names of entries, for what may go out
+TRANSMIT_REQUESTS = {
+    "spi1": 38, "spi2": 40, "spi3": 62, "spi4": 84, "spi5": 86, "usart1": 42, "usart2": 44,
+    "usart3": 46, "uart4": 64, "uart5": 66, "usart6": 72, "uart7": 80, "uart8": 82,
 }  # fmt: skip
+CHANNELS, GENERATORS, INPUTS = 16, 8, 128  # of the multiplexer
 
 
 class Dma(Peripheral):
@@ -59,10 +59,13 @@ class Dma(Peripheral):
         for stream in range(STREAMS):
             self._update_irq(stream)
 
-    def request(self, stream: int, level: bool) -> None:
-        """A peripheral asks for items, as long as the level stands."""
-        self._asked[stream] = level
-        self._serve(stream)
+    def has_input(self, number: int) -> bool:
+        return 0 <= number < STREAMS
+
+    def on_gpio(self, number: int, level: bool) -> None:
+        """A peripheral asks a stream for items, as long as the level stands."""
+        self._asked[number] = level
+        self._serve(number)
 
     @cr.on_write
     def _control(self, index: int, old: int) -> None:
@@ -134,34 +137,38 @@ class Dma(Peripheral):
 
 class DmaMux(Peripheral):
     ccr = RegArray(
-        0x00, 2 * STREAMS, dmareq_id=bits(0, 7), soie=bit(8), ege=bit(9), se=bit(16),
+        0x00, CHANNELS, dmareq_id=bits(0, 7), soie=bit(8), ege=bit(9), se=bit(16),
         spol=bits(17, 2), nbreq=bits(19, 5), sync_id=bits(24, 5),
     )  # fmt: skip
     csr = Reg(0x80, access="r")
     cfr = Reg(0x84, access="w")
-    rgcr = RegArray(0x100, 8)
+    rgcr = RegArray(0x100, GENERATORS)
     rgsr = Reg(0x140, access="r")
     rgcfr = Reg(0x144, access="w")
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        numberOfOutputRequestChannels: int = CHANNELS,
+        numberOfRequestGeneratorChannels: int = GENERATORS,
+    ) -> None:
         super().__init__(machine)
-        self.controllers: tuple[Dma, ...] = ()
-        self._levels: dict[int, bool] = {}  # by input
+        has = numberOfOutputRequestChannels, numberOfRequestGeneratorChannels
+        if has != (CHANNELS, GENERATORS):
+            raise ValueError("only DMAMUX1 is modelled, 16 channels and 8 generators")
+        self.outputs = [Line() for _ in range(CHANNELS)]
+        self._levels = [False] * INPUTS
 
-    def hear(self, number: int, line: Line) -> None:
-        """The line is input `number`."""
+    def has_input(self, number: int) -> bool:
+        return 0 < number < INPUTS
 
-        def changed(level: bool) -> None:
-            self._levels[number] = level
-            for channel, ccr in enumerate(self.ccr):
-                if ccr.dmareq_id == number:
-                    self._ask(channel)
-
-        self._levels[number] = line.level
-        line.connect(changed)
+    def on_gpio(self, number: int, level: bool) -> None:
+        self._levels[number] = level
+        for channel, ccr in enumerate(self.ccr):
+            if ccr.dmareq_id == number:
+                self.outputs[channel].set(level)
 
     @ccr.on_write
-    def _ask(self, index: int) -> None:
-        if index // STREAMS < len(self.controllers):
-            level = self._levels.get(self.ccr[index].dmareq_id, False)
-            self.controllers[index // STREAMS].request(index % STREAMS, level)
+    def _select(self, index: int) -> None:
+        self.outputs[index].set(self._levels[self.ccr[index].dmareq_id])

@@ -48,7 +48,7 @@ class Spi(Peripheral):
         """`frequency` is spi_ker_ck in Hz."""
         super().__init__(machine)
         self.IRQ = Line()
-        self.received, self.room = Line(), Line()  # requests to a DMA
+        self.DMARecieve, self.room = Line(), Line()  # requests to a DMA
         self.frequency = frequency
         self._due: Handle | None = None
         self._forget()
@@ -176,5 +176,5 @@ class Spi(Peripheral):
         flags |= TXC if done or not self.cr1.spe else 0
         self.sr.value = self.sr.value & ~MIRRORS | flags | self._left << 16
         self.IRQ.set(self.sr.value & self.ier.value & 0x7FF)
-        self.received.set(self.cfg1.rxdmaen and self.sr.value & RXP)
+        self.DMARecieve.set(self.cfg1.rxdmaen and self.sr.value & RXP)
         self.room.set(self.cfg1.txdmaen and self.cr1.spe and self.sr.value & TXP)

@@ -90,7 +90,7 @@ class Usart(Peripheral):
         """`frequency` is usart_ker_ck in Hz. `lowPowerMode` (LPUART): BRR counts 1/256."""
         super().__init__(machine)
         self.IRQ = Line()
-        self.received, self.room = Line(), Line()  # requests to a DMA
+        self.ReceiveDmaRequest, self.room = Line(), Line()  # requests to a DMA
         self.frequency = frequency
         self.low_power = lowPowerMode
         #: called with characters one behind the other, and when (ns) the first's stop bit has left
@@ -184,7 +184,7 @@ class Usart(Peripheral):
         self._catch_up()
         self._configure_time()
         self._depth = FIFO_DEPTH if self.cr1.fifoen else 1
-        self._by_dma = cr3 & (DMAR | DMAT) != 0 or self.received.level or self.room.level
+        self._by_dma = cr3 & (DMAR | DMAT) != 0 or self.ReceiveDmaRequest.level or self.room.level
         self._rx_flags, self._tx_flags, self._same, self._more = _mirrors(
             self._depth, cr3 >> 25 & 7, cr3 >> 29
         )
@@ -209,7 +209,7 @@ class Usart(Peripheral):
         if heard is not self.IRQ.level:
             self.IRQ.set(heard)
         if self._by_dma:
-            self.received.set(isr & RXNE and mem[CR3] & DMAR)
+            self.ReceiveDmaRequest.set(isr & RXNE and mem[CR3] & DMAR)
             self.room.set(isr & TXE and mem[CR3] & DMAT and self._sending)
 
     @icr.on_write

@@ -54,6 +54,9 @@ class TcpStream:
     def __init__(self, host: "Host", connection: Connection, peer: IPv4Address) -> None:
         self._host, self.connection = host, connection
         self.peer: Address = (peer, connection.remote_port)
+        self.key = peer, connection.remote_port, connection.local_port
+        self.number = host.count()  # the order in which a host looks after its own
+        self.deadline: int | None = None  # the connection's, as the host knows it
         self.opened = False
         self.ended = False
         self.paused = False  # data stays with TCP, whose window closes
@@ -65,12 +68,12 @@ class TcpStream:
 
     def write(self, data: bytes) -> None:
         """Queue data for the peer."""
-        self._host.wake()
+        self._host.wake(self)
         self.connection.send(data)
 
     def close(self) -> None:
         """Half-close: a FIN follows the data."""
-        self._host.wake()
+        self._host.wake(self)
         self.connection.close()
 
     @property
@@ -81,13 +84,13 @@ class TcpStream:
     def resume(self) -> None:
         """Take data again."""
         self.paused = False
-        self._host.wake()
+        self._host.wake(self)
 
     cut = close  # TCP says farewell by its FIN
 
     def abort(self) -> None:
         """Reset the connection."""
-        self._host.wake()
+        self._host.wake(self)
         self.connection.abort()
 
     def call_later(self, delay: int, function: Callable[[], None]) -> None:
@@ -114,6 +117,8 @@ class Host:
         self._ephemeral = _FIRST_EPHEMERAL + self._random.randrange(0x2000)
         self._out: list[Outgoing] = []
         self._due = False  # something was asked for since the last advance
+        self._touched: set[TcpStream] = set()  # since then
+        self._deadlines: list[tuple[int, int, TcpStream]] = []  # also ones that no longer stand
 
     # What runs here ---------------------------------------------------------------------
 
@@ -148,7 +153,7 @@ class Host:
         self._next_port()
         stream.connection.open()
         self._streams[key] = stream, application
-        self.wake()
+        self.wake(stream)
         return stream
 
     def ping(self, address: IPv4Address, now: int, size: int = 32) -> Ping:
@@ -164,9 +169,15 @@ class Host:
         """Call `function` at virtual time `when`."""
         heapq.heappush(self._timers, (when, next(self._counter), function))
 
-    def wake(self) -> None:
-        """Something is to be sent: `advance` is due."""
+    def count(self) -> int:
+        """The next number."""
+        return next(self._counter)
+
+    def wake(self, stream: TcpStream | None = None) -> None:
+        """Something is to be sent: `advance` is due, and looks after this stream."""
         self._due = True
+        if stream:
+            self._touched.add(stream)
 
     def send_udp(
         self,
@@ -247,18 +258,22 @@ class Host:
         entry = self._streams.get(key)
         opening = segment.flags & (Flag.SYN | Flag.ACK | Flag.RST) == Flag.SYN
         if opening and entry and entry[0].connection.state is State.TIME_WAIT:
+            entry[0].deadline = None
             entry[1].lost(entry[0], None)
             entry = None  # RFC 9293 section 3.6.1: a new connection may take the place
         listener = self._listeners.get(segment.destination_port)
         if entry:
             entry[0].connection.receive(segment, self.now)
+            self.wake(entry[0])
             self._tell(*entry)
         elif opening and listener and len(self._streams) < _MOST_CONNECTIONS:
             factory, mss = listener
             ports = segment.destination_port, segment.source_port
             connection = Connection(*ports, self._isn(), mss)
             connection.accept(segment)
-            self._streams[key] = TcpStream(self, connection, packet.source), factory()
+            stream = TcpStream(self, connection, packet.source)
+            self._streams[key] = stream, factory()
+            self.wake(stream)
         elif reset := reset_for(segment):
             self._send_segment(packet.source, reset)
 
@@ -284,24 +299,46 @@ class Host:
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
         self._due = False
-        for key, (stream, application) in list(self._streams.items()):
-            if stream.connection.unread and not stream.paused:
-                self._tell(stream, application)
-            for segment in stream.connection.poll(self.now):
-                self._send_segment(key[0], segment)
-            if stream.connection.state is State.CLOSED:
-                del self._streams[key]
-                application.lost(stream, stream.connection.error)
+        while (deadline := self._stream_deadline()) is not None and deadline <= self.now:
+            self._touched.add(self._deadlines[0][2])
+            self._deadlines[0][2].deadline = None
+        touched, self._touched = self._touched, set()
+        for stream in sorted(touched, key=lambda stream: stream.number):
+            own, application = self._streams.get(stream.key, (None, None))
+            if own is stream and application:
+                self._look_after(stream, application)
         out, self._out = self._out, []
         return out
+
+    def _look_after(self, stream: TcpStream, application: Application) -> None:
+        """Send what is to be sent, and note when there will be more."""
+        connection = stream.connection
+        if connection.unread and not stream.paused:
+            self._tell(stream, application)
+        for segment in connection.poll(self.now):
+            self._send_segment(stream.peer[0], segment)
+        deadline = connection.next_deadline()
+        if connection.state is State.CLOSED:
+            stream.deadline = None
+            del self._streams[stream.key]
+            application.lost(stream, connection.error)
+        elif deadline != stream.deadline:
+            stream.deadline = deadline
+            if deadline is not None:
+                heapq.heappush(self._deadlines, (deadline, self.count(), stream))
+
+    def _stream_deadline(self) -> int | None:
+        """The first that still stands, which is then the first of all."""
+        while self._deadlines and self._deadlines[0][2].deadline != self._deadlines[0][0]:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
 
     def next_deadline(self) -> int | None:
         """When `advance` has something to do."""
         if self._due or self._out:
             return self.now
         timer = self._timers[0][0] if self._timers else None
-        waits = (s.connection.next_deadline() for s, _ in self._streams.values())
-        return earliest(timer, *waits)
+        return earliest(timer, self._stream_deadline())
 
     def _send_segment(self, target: IPv4Address, segment: Segment) -> None:
         payload = segment.build(self.address, target)

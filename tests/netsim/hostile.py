@@ -304,9 +304,10 @@ while True: echo(context, listener.accept()[0], server_side=True)
 """,
     "TLS client": """
 context = made(ssl.PROTOCOL_TLS_CLIENT)
+address = socket.getaddrinfo("bulk.lan", 7443)[0][-1]
 while True:
     sock = socket.socket()
-    sock.connect(socket.getaddrinfo("bulk.lan", 7443)[0][-1])
+    sock.connect(address)
     echo(context, sock, b"ping")
 """,
     "DTLS server": """
@@ -355,6 +356,7 @@ class Facing:
             self._servers = [*self._servers[-1:], BrokenServer(tls, self.breaker)]
             return self._servers[-1]
 
+        self.accept = accept
         self.host.listen(7443, accept)
         self._answers = BrokenDtls(self.dtls, self.breaker, self.host)  # breaks what it sends, too
         self.host.udp(7684, self._answers)
@@ -443,21 +445,65 @@ def open_ends(count: int = 1_000_000) -> Iterator[Row]:
     yield f"{count} damaged records on an open connection of DTLS", seconds, "s of a core", good
 
 
-def hellos(count: int = 20_000) -> Iterator[Row]:
+def _first_record(dice: random.Random, flight: bytes) -> bytes:
+    """A flight whose first header is damaged: content type, versions, lengths or message type."""
+    record = bytearray(flight)
+    record[dice.randrange(11)] ^= dice.randrange(1, 256)
+    return bytes(record)
+
+
+def hellos(count: int = 20_000, seed: int = 1) -> Iterator[Row]:
     """Connections to the camera's TLS server whose first record has a damaged header."""
     with Testbed(scenario=scenarios.loads(WORLD)) as testbed:
         testbed.boot()
         began, facing = time.process_time(), Facing(testbed, "TLS server")
-        breaker, host = facing.breaker, facing.host
+        breaker, host, dice = facing.breaker, facing.host, random.Random(seed)
         breaker.on = False
         good = facing.meet().startswith(b"ping")
         hello = next(w[14:] for w in breaker.wholes if w[14] == 22 and w[19] == 1)
         for _ in range(count):
-            record = bytearray(hello)
-            at = breaker.dice.randrange(11)  # content type, versions, lengths, message type
-            record[at] ^= breaker.dice.randrange(1, 256)
-            host.connect(facing.camera, 8443, thrower := Thrower(bytes(record)), testbed.now)
+            record = _first_record(dice, hello)
+            host.connect(facing.camera, 8443, thrower := Thrower(record), testbed.now)
             testbed.run_until(lambda: thrower.over, 30 * SECOND)
         good = good and facing.meet().startswith(b"ping")
     seconds = time.process_time() - began
     yield f"{count} damaged ClientHellos for the camera's TLS server", seconds, "s of a core", good
+
+
+class Answerer(Application):
+    """A server that says one thing to whoever says anything, and leaves."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        if self._answer:
+            stream.write(self._answer)
+            stream.close()
+        self._answer = b""
+
+    def ended(self, stream: Stream) -> None:
+        stream.close()
+
+
+def answers(count: int = 20_000, seed: int = 1) -> Iterator[Row]:
+    """Servers that answer the camera's TLS client with a first record whose header is damaged."""
+    with Testbed(scenario=scenarios.loads(WORLD)) as testbed:
+        testbed.boot()
+        began, facing = time.process_time(), Facing(testbed, "TLS client")
+        breaker, host, dice, met = facing.breaker, facing.host, random.Random(seed), 0
+        breaker.on = False
+        good = facing.meet().startswith(b"ping")
+        flight = next(w[14:] for w in breaker.wholes if w[14] == 22 and w[19] == 2)
+
+        def accept() -> Application:
+            nonlocal met
+            met += 1
+            return Answerer(_first_record(dice, flight))
+
+        host.listen(7443, accept)
+        testbed.run_until(lambda: met >= count, count * SECOND)
+        host.listen(7443, facing.accept)
+        good = good and [facing.meet() for _ in range(3)][-1].startswith(b"ping")
+    seconds = time.process_time() - began
+    yield f"{count} damaged ServerHellos for the camera's TLS client", seconds, "s of a core", good

@@ -17,7 +17,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hostile import SERVER, WORLD, Row, datagrams, ends, hellos, open_ends, records, visitors
+from hostile import (
+    SERVER,
+    WORLD,
+    Row,
+    answers,
+    datagrams,
+    ends,
+    hellos,
+    open_ends,
+    records,
+    visitors,
+)  # fmt: skip
 from omvsim.testbed import SECOND, Testbed
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
@@ -240,7 +251,7 @@ def _killed(number: signal.Signals, delay: float, place: Path) -> bool:
 
 ALL = (
     frames, clients, connections, bulk, reconnects, cameras, idle, records, datagrams, visitors,
-    ends, open_ends, hellos, kills,
+    ends, open_ends, hellos, answers, kills,
 )  # fmt: skip
 MEASURES: dict[str, Callable[[], Iterator[Row]]] = {made.__name__: made for made in ALL}
 

@@ -51,19 +51,20 @@ class Machine:
         return -(-nanoseconds * self.frequency // SECOND)
 
     def schedule(self, at: int, callback: Callable[[], object]) -> Event:
-        event = Event(callback)
-        heapq.heappush(self.events, (max(self.clock(at), self.core.now), self._order, event))
+        event, core, events = Event(callback), self.core, self.events
+        heapq.heappush(events, (max(self.clock(at), core.now), self._order, event))
         self._order += 1
-        self.core.event = self.events[0][0]
+        core.event = events[0][0]
         return event
 
     def run_events(self) -> None:
         """Call what is due; a cancelled event costs only its pop."""
-        while self.events and self.events[0][0] <= self.core.now:
-            callback = heapq.heappop(self.events)[2].callback
+        events, core = self.events, self.core
+        while events and events[0][0] <= core.now:
+            callback = heapq.heappop(events)[2].callback
             if callback is not None:
                 callback()
-        self.core.event = self.events[0][0] if self.events else NEVER
+        core.event = events[0][0] if events else NEVER
 
     def state(self) -> dict[str, Any]:
         """What changes while it runs, but the events."""
@@ -78,7 +79,7 @@ class Machine:
         """Go on from `state`, with events in their order."""
         self.random.setstate(state["random"])
         self.reset_reason, self.messages = state["reset_reason"], state["messages"]
-        self._order, self.events = state["_order"], events
+        self._order, self.events[:] = state["_order"], events
         self.core.event = events[0][0] if events else NEVER
 
     def read_memory(self, address: int, size: int) -> bytes:

@@ -155,6 +155,7 @@ class Usart(Peripheral):
         if wanted is self._at_once:
             self._at_once = not wanted
             if self._next:
+                self._next.cancel()
                 self._progress()
 
     # configuration
@@ -268,27 +269,26 @@ class Usart(Peripheral):
 
     def _catch_up(self) -> None:
         if self._next and self.machine.now >= self._ends:
+            self._next.cancel()
             self._progress()
 
     def _progress(self) -> None:
         """What has left by now."""
         self._room(0)
-        if self._next:
-            self._next.cancel()
-            self._next = None
-        first, late = self._ends, self.machine.now - self._ends
+        self._next, tx, first = None, self._tx, self._ends
+        late = self.machine.now - first
         left = [self._leaving] if late >= 0 else []
         if left and self._sending:  # and what was behind it
-            behind = late // self.character_ns
-            left += [character & self._mask for character in self._tx[:behind]]
-            del self._tx[:behind]
-            if self._tx:
-                self._leaving = self._tx.pop(0) & self._mask
+            behind, mask = late // self.character_ns, self._mask
+            left += [character & mask for character in tx[:behind]]
+            del tx[:behind]
+            if tx:
+                self._leaving = tx.pop(0) & mask
                 self._ends += len(left) * self.character_ns
                 self._start()
         elif not left:
             self._start()
-        if not self._tx and not self._next:
+        if not tx and not self._next:
             self.mem[ISR] |= TC
         self._flags()
         if left and self.transmitted:

@@ -99,7 +99,9 @@ def load(named: Path | None = None) -> Image:
     parts = _parts(chosen)
     if len(parts) > MOST_PARTS:
         raise UserError(f"--firmware: more than {MOST_PARTS} files: no image has so many")
-    return _load(chosen, bool(named), tuple((part, paths.stamp(_file(part)[0])) for part in parts))
+    return _load(
+        chosen, bool(named), tuple((part, paths.stamp(file_of(part)[0])) for part in parts)
+    )
 
 
 @lru_cache(maxsize=4)
@@ -125,7 +127,7 @@ def _parts(named: Path) -> list[str]:
     return [str(named)] if os.path.exists(named) else str(named).split(",", MOST_PARTS)
 
 
-def _file(text: str) -> tuple[Path, str | None]:
+def file_of(text: str) -> tuple[Path, str | None]:
     """A part's file and address; a file may have such a name."""
     found = PART.fullmatch(text)
     assert found
@@ -133,7 +135,7 @@ def _file(text: str) -> tuple[Path, str | None]:
 
 
 def _part(text: str, named: bool) -> tuple[Path, bytes, formats.Segments]:
-    path, address = _file(text)
+    path, address = file_of(text)
     try:
         content = paths.read(path)
     except FileNotFoundError:

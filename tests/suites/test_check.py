@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omvsim.suites import check
+from omvsim.suites import local
 from program import Run, Start
 
 FAST = ("--suite", "constants.exist", "--jobs", "1")
@@ -175,14 +175,14 @@ ASLEEP = "import time; print('on', flush=True); time.sleep(600)"
 def test_a_test_ends_by_what_it_uses_of_a_core(
     program: str, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "CPU_LIMIT", 0.3)
-    monkeypatch.setattr(check, "STALLED", 0.3)
+    monkeypatch.setattr(local, "CPU_LIMIT", 0.3)
+    monkeypatch.setattr(local, "STALLED", 0.3)
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        watch = check.Watch(process)
+        watch = local.Watch(process)
         while process.poll() is None:
             watch.look()
         assert watch.verdict == verdict

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from omvsim.errors import UserError
 from omvsim.suites import conformance
-from omvsim.suites.check import SUITES
 from omvsim.suites.conformance import KNOWN, Conformance, Known, Outcome, Statement, Versions
+from omvsim.suites.local import SUITES
 
 from robot import api
 

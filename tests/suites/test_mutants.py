@@ -14,7 +14,7 @@ import planted
 import pytest
 from omvsim.image import ROOT
 from omvsim.suites import camera_keywords, conformance, worker
-from omvsim.suites.check import SUITES
+from omvsim.suites.local import SUITES
 from omvsim.testbed import Testbed
 
 import netsim.services.ntp

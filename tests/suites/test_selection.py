@@ -10,8 +10,8 @@ from omvsim import image as images
 from omvsim.commands.check import shard
 from omvsim.errors import UserError
 from omvsim.suites import comparison, conformance, selection
-from omvsim.suites.check import SUITES
 from omvsim.suites.conformance import Difference
+from omvsim.suites.local import SUITES
 from program import Run
 from test_conformance import conformance_of, outcome
 

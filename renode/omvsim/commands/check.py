@@ -19,8 +19,9 @@ from omvsim.commands.options import camera_options, switched_on, whole
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
 from omvsim.suites import comparison, conformance, github, selection
-from omvsim.suites.check import SUITES, WRITTEN, Pool, told, version_of_testbed, write
+from omvsim.suites.check import WRITTEN, Pool, told, version_of_testbed, write
 from omvsim.suites.conformance import Conformance, Known
+from omvsim.suites.local import SUITES
 
 
 def add_command(commands: Any) -> None:
@@ -40,6 +41,7 @@ def add_command(commands: Any) -> None:
               omvsim check --put ssl.py                        with a changed module on the camera
               omvsim check --last-failed -x                    what differed last time
               omvsim check --shard 1/4 --out shard-1           a quarter, on one of four machines
+              omvsim check --dask tcp://host:8786              on many machines, in one table
               omvsim check --compare old.json new.json         two runs, test by test
 
             The folder --out gets conformance.html, conformance.json (a baseline for later runs),
@@ -73,6 +75,11 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--jobs", type=whole(1000, "number of cameras"), default=os.cpu_count() or 1, metavar="N",
         help="cameras at a time (default: one for each core)",
+    )  # fmt: skip
+    command.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="run the tests on the workers of this Dask scheduler, such as tcp://host:8786; each "
+        "has openmv-testbed[dask] installed, and gets the image from here",
     )  # fmt: skip
     command.add_argument(
         "-k", metavar="TEXT", help="only tests whose names have this in them, in any case"
@@ -122,7 +129,9 @@ def check(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{out}: {error.strerror}: choose another --out") from None
     began, started = time.monotonic(), datetime.now().astimezone()
-    pool = Pool(tests, firmware.path, options.put, options.jobs, out, switched_on(options))
+    pool = Pool(
+        tests, firmware.path, options.put, options.jobs, out, switched_on(options), options.dask
+    )
     stopped = _run(pool, options, known)
     outcomes = sorted(pool.outcomes, key=lambda o: (o.suite, o.name))
     statements = conformance.catalogue()

@@ -27,6 +27,11 @@ def wanted() -> str:
     return name
 
 
+def settings() -> dict[str, str]:
+    """What the variables say, for a process elsewhere."""
+    return {name: os.environ.get(name, "") for name in (VARIABLE, NO_LEAP, NO_SNAPSHOT)}
+
+
 def told() -> str:
     """The engine that would be taken, and its version."""
     if wanted() == "renode":

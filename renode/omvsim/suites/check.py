@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
-import queue
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,16 +21,14 @@ from robot.running import TestCase
 from omvsim import image, terminal
 from omvsim.errors import UserError
 from omvsim.evidence import report
-from omvsim.image import ROOT, resolved
 from omvsim.suites import conformance, selection
+from omvsim.suites.cluster import Cluster
 from omvsim.suites.conformance import Conformance, Outcome, Versions
+from omvsim.suites.local import Answer, Local, Order
 from omvsim.suites.worker import slug
-from omvsim.testbed import ScriptError, Testbed, find_board, testbed_version
+from omvsim.testbed import ScriptError, Testbed, testbed_version
 
-SUITES = ROOT / "robot"
 WRITTEN = ("conformance.json", "conformance.html", "junit.xml", "log.html", "workers.log")
-CPU_LIMIT = 300.0  # seconds of a core for one test
-STALLED = 300.0  # host seconds in which a test uses no core at all
 SLOW = 10.0  # host seconds without news before the running tests are named
 PROBE = """
 import ssl as m, sys, tls
@@ -59,17 +54,12 @@ METHODS = [
 ]  # fmt: skip
 
 
-def _absolute(value: object) -> object:
-    """A path, from wherever a worker runs."""
-    return find_board(value).resolve() if isinstance(value, Path) else value
-
-
 def version_of_testbed() -> str:
     """The version of what checks, and the commit of a checkout."""
     with suppress(OSError):
         done = subprocess.run(
-            ["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, check=False,
+            ["git", "-C", image.ROOT, "describe", "--always", "--dirty"],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         if not image.INSTALLED and done.stdout:
             return f"{testbed_version()}, commit {done.stdout.strip()}"
@@ -97,100 +87,46 @@ def told(firmware: Path, put: Sequence[Path], **camera: Any) -> tuple[Versions, 
     return Versions(f"{major}.{minor}.{micro}{preview}", mbedtls, ssl), missing
 
 
-class Watch:
-    """Ends a worker whose test takes too much of a core, or none; a slow machine ends nothing."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.verdict = ""
-        self._process = process
-        self._began = self._used = _cpu(process.pid)
-        self._moved = time.monotonic()
-
-    def look(self) -> None:
-        """To be called now and then."""
-        used, now = _cpu(self._process.pid), time.monotonic()
-        if used > self._used:
-            self._used, self._moved = used, now
-        if used - self._began > CPU_LIMIT:
-            self.verdict = f"took more than {CPU_LIMIT:g} s of a core"
-        elif now - self._moved > STALLED:
-            self.verdict = f"did nothing for {STALLED:g} s"
-        if self.verdict:
-            self._process.kill()
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of a core that a process and its ended children have used (proc(5), stat)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
 class Pool:
-    """Worker processes, each with a thread that feeds it; results come to `outcomes`."""
+    """Hands tests to an executor; results come to `outcomes`."""
 
     def __init__(
         self, tests: Sequence[TestCase], firmware: Path, put: Sequence[Path], jobs: int, out: Path,
-        camera: Mapping[str, Any],
+        camera: Mapping[str, Any], dask: str | None = None,
     ) -> None:  # fmt: skip
-        """`camera` is what Testbed takes beside the firmware: board, before, boot_limit."""
+        """`camera` is what Testbed takes beside the firmware: board, before, boot_limit; `dask` the
+        address of a scheduler (cluster.Cluster)."""
         self.outcomes: list[Outcome] = []
         self._tests = tests
         self._out = out
-        self._order = {
-            "suites": [str(SUITES)],
-            "out": str(out.resolve()),
-            "parent": os.getpid(),
-            "variables": [
-                f"FIRMWARE:{resolved(firmware)}",
-                f"PUT:{os.pathsep.join(str(file.resolve()) for file in put)}",
-                *(f"{name.upper()}:{_absolute(value)}" for name, value in camera.items() if value),
-            ],
-        }
-        self._todo: queue.SimpleQueue[TestCase] = queue.SimpleQueue()
-        for test in tests:
-            self._todo.put(test)
-        self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._running: dict[str, Watch] = {}
-        self._closing = False
-        self._processes: set[subprocess.Popen[str]] = set()
-        self._log = (out / "workers.log").open("w")
-        self._threads = [
-            threading.Thread(target=self._feed, daemon=True) for _ in range(min(jobs, len(tests)))
-        ]
+        order = Order(firmware, tuple(put), dict(camera))
+        self._runner: Local | Cluster
+        if dask:
+            self._runner = Cluster(dask, order, out)
+        else:
+            self._runner = Local(order, out, min(jobs, len(tests)))
 
     def run(self, interrupted: Any) -> Iterator[Outcome]:
         """Each test as it has run; `interrupted` is called often and may raise."""
-        for thread in self._threads:
-            thread.start()
+        to_come = {self._runner.submit(test.full_name): test for test in self._tests}
         news = time.monotonic()
-        while len(self.outcomes) < len(self._tests):
+        while to_come:
             interrupted()
-            for watch in list(self._running.values()):
-                watch.look()
-            try:
-                outcome = self._done.get(timeout=0.2)
-            except queue.Empty:
-                if time.monotonic() - news > SLOW and self._running:
-                    news = time.monotonic()
-                    print(f"  running: {', '.join(sorted(self._running))}", flush=True)
-                continue
-            news = time.monotonic()
-            self.outcomes.append(outcome)
-            self._tell(outcome)
-            yield outcome
+            done = wait(to_come, timeout=0.2, return_when=FIRST_COMPLETED).done
+            if not done and time.monotonic() - news > SLOW:
+                news = time.monotonic()
+                print(f"  {self._runner.doing()}", flush=True)
+            for future in done:
+                news = time.monotonic()
+                test = to_come.pop(future)
+                outcome = self._outcome(test, self._runner.answer(future))
+                self.outcomes.append(outcome)
+                self._tell(outcome)
+                yield outcome
 
     def close(self) -> None:
         """End all workers."""
-        self._closing = True
-        for process in list(self._processes):
-            process.kill()
-        for thread in self._threads:
-            if thread.ident:
-                thread.join()
-        self._log.close()
+        self._runner.close()
 
     def _tell(self, outcome: Outcome) -> None:
         width = len(str(len(self._tests)))
@@ -206,71 +142,16 @@ class Pool:
         if terminal.Style.verbose and not outcome.passed:
             print(outcome.message, flush=True)
 
-    def _feed(self) -> None:
-        """Give one worker test after test; a new one where it dies."""
-        process: subprocess.Popen[str] | None = None
-        while not self._closing:
-            try:
-                test = self._todo.get_nowait()
-            except queue.Empty:
-                break
-            process = process or self._start()
-            began = time.monotonic()
-            self._running[test.name] = watch = Watch(process)
-            answer = self._ask(process, test)
-            if not answer:
-                with suppress(OSError):
-                    process.kill()
-                self._processes.discard(process)
-                # what is half written cannot be read, and log.html needs all of them
-                (self._out / "robot" / f"{slug(test.full_name)}.xml").unlink(missing_ok=True)
-                what = watch.verdict or "crashed the worker"
-                code = process.wait()
-                process = None
-                answer = {
-                    "passed": False,
-                    "message": f"[{', '.join(test.tags)}] the test {what} (exit code {code}); "
-                    "see workers.log",
-                    "seconds": round(time.monotonic() - began, 3),
-                }
-            self._running.pop(test.name)
-            if not self._closing:
-                self._done.put(self._outcome(test, answer))
-        if process:
-            process.stdin.close()  # type: ignore[union-attr]
-            process.wait()
-            self._processes.discard(process)
-
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "omvsim.suites.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
-        )  # fmt: skip
-        self._processes.add(process)
-        _say(process.stdin, self._order)
-        return process
-
-    def _ask(self, process: subprocess.Popen[str], test: TestCase) -> dict[str, Any]:
-        """The worker's answer; nothing where it died or was ended."""
-        try:
-            _say(process.stdin, test.full_name)
-            line = process.stdout.readline() if process.stdout else ""
-        except OSError:
-            line = ""
-        return json.loads(line) if line.endswith("\n") else {}
-
-    def _outcome(self, test: TestCase, answer: dict[str, Any]) -> Outcome:
+    def _outcome(self, test: TestCase, answer: Answer) -> Outcome:
         folder = f"evidence/{slug(test.full_name)}"
+        if "passed" not in answer:  # the worker is no more
+            tags = f"[{', '.join(test.tags)}]"
+            answer = {**answer, "passed": False, "message": f"{tags} {answer['message']}"}
         return Outcome(
             folder=selection.folder(test), suite=selection.suite(test), name=test.name,
             statements=list(test.tags), **answer,
             evidence=folder if (self._out / folder).is_dir() else "",
         )  # fmt: skip
-
-
-def _say(pipe: Any, what: object) -> None:
-    pipe.write(json.dumps(what) + "\n")
-    pipe.flush()
 
 
 def write(result: Conformance, out: Path) -> None:

@@ -1,0 +1,156 @@
+"""The tests of `omvsim check` on other machines: each of Dask's workers runs them as `Local` does.
+
+A worker needs this package, of the same version. The image and the person's files travel once, by
+their hash; what a test writes comes back with its answer. A test whose worker dies is given to
+another one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from netsim import paths
+from omvsim.errors import UserError
+from omvsim.image import ROOT, file_of, resolved
+from omvsim.suites.local import Answer, Order, Workers
+from omvsim.suites.worker import slug
+from omvsim.testbed import find_board, testbed_version
+
+ANSWERS_WITHIN = 10.0  # host seconds, for a scheduler
+RETRIES = 2  # of a test whose worker dies
+_workers: dict[str, tuple[Path, Workers]] = {}  # of a worker of Dask's, by what they run on
+_lock = threading.Lock()
+
+Files = Mapping[str, bytes]
+
+
+def _run(order: Order, files: Files, version: str, test: str) -> tuple[Answer, dict[str, bytes]]:
+    """On a worker of Dask's: one test; its answer, and what it has written by relative paths."""
+    if version != testbed_version():
+        raise UserError(f"a worker has omvsim {testbed_version()}, not {version}: install the same")
+    folder, workers = _made(order, files)
+    answer = workers.run(test)
+    name, written = slug(test), {}
+    for path in (folder / "robot" / f"{name}.xml", *(folder / "evidence" / name).rglob("*")):
+        if path.is_file():
+            written[str(path.relative_to(folder))] = path.read_bytes()
+            path.unlink()
+    return answer, written
+
+
+def _made(order: Order, files: Files) -> tuple[Path, Workers]:
+    """The workers for an order, and the folder that they write to."""
+    digest = hashlib.sha256(repr((order, sorted(files.items()))).encode()).hexdigest()
+    with _lock:
+        if digest not in _workers:
+            folder = Path(tempfile.mkdtemp(prefix="omvsim-cluster-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            for name, content in files.items():
+                path = paths.below(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            workers = Workers(_placed(order, folder), folder)
+            atexit.register(workers.close)
+            _workers[digest] = folder, workers
+        return _workers[digest]
+
+
+def _placed(order: Order, folder: Path) -> Order:
+    """The order with the paths of its files in a folder."""
+    firmware = ",".join(str(folder / part) for part in str(order.firmware).split(","))
+    put = tuple(folder / file for file in order.put)
+    camera = {
+        name: folder / value if isinstance(value, Path) and len(value.parts) > 1 else value
+        for name, value in order.camera.items()
+    }
+    return replace(order, firmware=Path(firmware), put=put, camera=camera)
+
+
+def _packed(order: Order) -> tuple[Order, dict[str, bytes]]:
+    """The order with relative paths, and the files there."""
+    files: dict[str, bytes] = {}
+
+    def pack(path: Path) -> Path:
+        """Where it will lie: files may share a name, not a folder."""
+        content = paths.read(path)
+        place = Path(hashlib.sha256(content).hexdigest()[:16]) / path.name
+        files[str(place)] = content
+        return place
+
+    def part(text: str) -> str:
+        path, address = file_of(text)
+        return f"{pack(path)}@{address}" if address else str(pack(path))
+
+    def option(value: Any) -> Any:
+        if not isinstance(value, Path):
+            return value
+        path = find_board(value)
+        return Path(path.stem) if path.parent == ROOT / "renode" else pack(path)
+
+    firmware = ",".join(map(part, resolved(order.firmware).split(",")))
+    put = tuple(map(pack, order.put))
+    camera = {name: option(value) for name, value in order.camera.items()}
+    return replace(order, firmware=Path(firmware), put=put, camera=camera), files
+
+
+class Cluster:
+    """An executor of Dask's, by its scheduler's address."""
+
+    def __init__(self, address: str, order: Order, out: Path) -> None:
+        try:
+            import distributed  # noqa: PLC0415 - an extra of the package
+        except ImportError:
+            raise UserError("--dask needs Dask: pip install 'openmv-testbed[dask]'") from None
+        self._out = out
+        try:
+            client: Any = distributed.Client
+            self._client = client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"--dask {address}: {' '.join(str(error).split())[:120]}") from None
+        self._order, files = _packed(order)
+        self._files = self._client.scatter(files, broadcast=True, hash=True)
+        self._executor = self._client.get_executor(pure=False, retries=RETRIES)
+        self._left = 0
+
+    def submit(self, test: str) -> Future[Any]:
+        """A test by its full name."""
+        self._left += 1
+        future: Future[Any] = self._executor.submit(
+            _run, self._order, self._files, testbed_version(), test
+        )
+        return future
+
+    def answer(self, future: Future[Any]) -> Answer:
+        """What came of a test that has run; what it has written is below `out` then."""
+        self._left -= 1
+        try:
+            answer: Answer
+            answer, written = future.result()
+        except UserError:
+            raise
+        except (Exception, CancelledError) as error:
+            return {"message": f"Dask gave it up: {type(error).__name__}: {error}", "seconds": 0.0}
+        for name, content in written.items():
+            path = paths.below(self._out, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return answer
+
+    def doing(self) -> str:
+        """What a person who waits is told."""
+        workers = len(self._client.scheduler_info()["workers"])
+        return f"{self._left} tests to go, {workers} workers of Dask's"
+
+    def close(self) -> None:
+        """Take back what has not begun; the scheduler stays."""
+        self._executor.shutdown(wait=False)
+        self._client.close()

@@ -1,0 +1,101 @@
+"""omvsim check on the workers of a Dask scheduler, of which one dies."""
+
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omvsim.errors import UserError
+from omvsim.suites.cluster import _packed, _placed, _run
+from omvsim.suites.local import Order
+from program import Run
+
+distributed = pytest.importorskip("distributed")
+FEW = ("--suite", "ciphers.*", "-k", "gcm")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A scheduler and two workers in processes of their own, on loopback."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
+    ) as made:
+        yield made
+
+
+def told(out: Path) -> dict[str, tuple[bool, list[str]]]:
+    """Each test's verdict and the names of its evidence, by its name."""
+    run = json.loads((out / "conformance.json").read_text())
+    names = [test["name"] for test in run["tests"]]
+    assert len(names) == len(set(names))
+    return {
+        test["name"]: (
+            test["passed"],
+            sorted(path.name for path in (out / test["evidence"]).iterdir()),
+        )
+        for test in run["tests"]
+    }
+
+
+def test_a_worker_that_dies_loses_nothing(
+    omvsim: Run, tmp_path: Path, image: Path, cluster: Any
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    alone = omvsim("check", *FEW, "--out", here)
+    victim = next(iter(cluster.workers.values())).process.pid
+
+    def kill_one() -> None:
+        """As soon as some answers have come."""
+        while len(list((there / "robot").glob("*.xml"))) < 2:
+            time.sleep(0.01)
+        os.kill(victim, signal.SIGKILL)
+
+    threading.Thread(target=kill_one, daemon=True).start()
+    done = omvsim("check", *FEW, "--dask", cluster.scheduler_address, "--out", there)
+    assert done.returncode == alone.returncode == 0, done.stdout + done.stderr
+    assert told(there) == told(here)
+    assert len(told(there)) == 6
+    assert not Path(f"/proc/{victim}").exists()
+
+
+def test_no_scheduler_there(omvsim: Run, image: Path) -> None:
+    done = omvsim("check", *FEW, "--dask", "tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("omvsim: --dask tcp://127.0.0.1:1: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_worker_of_another_version_refuses() -> None:
+    order = Order(Path("openmv_h7.elf"), (), {})
+    with pytest.raises(UserError, match=r"a worker has omvsim .*, not 0.0: install the same"):
+        _run(order, {}, "0.0", "Suite.Test")
+
+
+def test_files_travel_by_their_hash_and_boards_of_ours_by_name(tmp_path: Path) -> None:
+    paths = [tmp_path / "a" / "x.bin", tmp_path / "b" / "x.bin"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(path.parent.name.encode())
+    order, files = _packed(
+        Order(Path(f"{paths[0]}@0x08000000,{paths[1]}@0x08100000"), (paths[1],),
+              {"board": Path("nucleo_h743zi"), "before": paths[0], "boot_limit": 5})
+    )  # fmt: skip
+    a, b = (hashlib.sha256(name).hexdigest()[:16] for name in (b"a", b"b"))
+    assert files == {f"{a}/x.bin": b"a", f"{b}/x.bin": b"b"}
+    assert str(order.firmware) == f"{a}/x.bin@0x08000000,{b}/x.bin@0x08100000"
+    assert order.put == (Path(b) / "x.bin",)
+    assert order.camera == {
+        "board": Path("nucleo_h743zi"), "before": Path(a) / "x.bin", "boot_limit": 5,
+    }  # fmt: skip
+    placed = _placed(order, Path("/there"))
+    assert str(placed.firmware) == f"/there/{a}/x.bin@0x08000000,/there/{b}/x.bin@0x08100000"
+    assert placed.put == (Path("/there") / b / "x.bin",)
+    assert placed.camera == {
+        "board": Path("nucleo_h743zi"), "before": Path("/there") / a / "x.bin", "boot_limit": 5,
+    }  # fmt: skip

@@ -12,11 +12,13 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
     [AllowedTranslations(AllowedTranslation.ByteToDoubleWord | AllowedTranslation.WordToDoubleWord)]
     public class STM32H743_RCC : IDoubleWordPeripheral, IKnownSize
     {
-        public STM32H743_RCC(ulong hseFrequency = 12000000)
+        public STM32H743_RCC(STM32H7_RTC rtc, ulong hseFrequency = 12000000)
         {
+            this.rtc = rtc;
             HseFrequency = hseFrequency;
             IRQ = new GPIO();
             registers[ResetStatus] = 0x00E80000;
+            Cause = None;
             Reset();
         }
 
@@ -39,7 +41,13 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 registers[pair.Key] = pair.Value;
             }
             WriteDoubleWord(Control, registers[Control]);
+            registers[ResetStatus] |= Cause;
+            Cause = SoftwareReset;
+            TellRtc();
         }
+
+        // The flags of RCC_RSR (RM0433 table 57) that the next reset sets; each sets its own anew.
+        public uint Cause { get; set; }
 
         public uint ReadDoubleWord(long offset)
         {
@@ -59,11 +67,17 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 registers[Configuration] = (value & ~0x38u) | ((value & 7) << 3);
                 break;
             case BackupDomain:
-                value = (value & 0x10000) != 0 ? 0x10000 : value;
-                registers[BackupDomain] = (value & ~2u) | ((value & 1) << 1);
+                if((value & 0x10000) != 0)
+                {
+                    value = 0x10000;
+                    rtc.BackupReset();
+                }
+                registers[BackupDomain] = (value & 0x1833D) | ((value & 1) << 1);
+                TellRtc();
                 break;
             case ControlStatus:
                 registers[ControlStatus] = (value & 1) | ((value & 1) << 1);
+                TellRtc();
                 break;
             case ResetStatus:
             case CpuResetStatus:
@@ -87,6 +101,21 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
 
         public GPIO IRQ { get; }
 
+        // RTCCLK by RTCEN and RTCSEL, in Hz
+        private void TellRtc()
+        {
+            registers.TryGetValue(BackupDomain, out var backup);
+            registers.TryGetValue(ControlStatus, out var status);
+            registers.TryGetValue(Configuration, out var configuration);
+            var divider = (configuration >> 8) & 0x3F;
+            var selected = (backup & 0x8000) != 0 ? (backup >> 8) & 3 : 0;
+            rtc.SetClock(selected == 1 && (backup & 2) != 0 ? 32768
+                : selected == 2 && (status & 2) != 0 ? 32000
+                : selected == 3 && divider > 1 && (registers[Control] & 0x20000) != 0 ? HseFrequency / divider
+                : 0);
+        }
+
+        private readonly STM32H7_RTC rtc;
         private readonly Dictionary<long, uint> registers = new Dictionary<long, uint>();
 
         private static readonly Dictionary<long, uint> resetValues = new Dictionary<long, uint>
@@ -106,6 +135,8 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
         private static readonly uint[] OnBits = { 0x1, 0x15011080 };
         private const uint ReadyBits = 0x2A02E124;
 
+        private const uint None = 0;
+        private const uint SoftwareReset = 0x01420000; // SFTRSTF, PINRSTF, CPURSTF
         private const long Control = 0x00;
         private const long Configuration = 0x10;
         private const long InterruptFlags = 0x64;

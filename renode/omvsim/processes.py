@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,49 @@ class Watcher:
         """Nothing is left to watch."""
         self._process.kill()
         self._process.communicate()
+
+
+def cpu(pid: int) -> float:
+    """Seconds of a core that a process, its descendants and those that have ended have used
+    (proc(5), stat)."""
+    parents: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            fields = path.read_text().rpartition(")")[2].split()
+            parents[int(path.parent.name)] = int(fields[1])
+            used[int(path.parent.name)] = sum(map(int, fields[11:15]))
+
+    def below(process: int) -> bool:
+        while process not in (pid, 0):
+            process = parents.get(process, 0)
+        return process == pid
+
+    return sum(ticks for process, ticks in used.items() if below(process)) / os.sysconf(
+        "SC_CLK_TCK"
+    )
+
+
+class Watch:
+    """Whether a process takes too much of a core, or none: a slow machine ends nothing."""
+
+    def __init__(self, pid: int, limit: float, stalled: float) -> None:
+        """At most `limit` seconds of a core, and `stalled` of the host's without any."""
+        self.verdict = ""
+        self._pid, self._limit, self._stalled = pid, limit, stalled
+        self._began = self._used = cpu(pid)
+        self._moved = time.monotonic()
+
+    def look(self) -> str:
+        """To be called now and then: the verdict, if there is one."""
+        used, now = cpu(self._pid), time.monotonic()
+        if used > self._used:
+            self._used, self._moved = used, now
+        if used - self._began > self._limit:
+            self.verdict = f"took more than {self._limit:g} s of a core"
+        elif now - self._moved > self._stalled:
+            self.verdict = f"did nothing for {self._stalled:g} s"
+        return self.verdict
 
 
 @contextlib.contextmanager

@@ -189,9 +189,9 @@ BAD = [
     (SYSTEM + "a: CRC.STM32_CRC @ sysbus 0x20000000\n", 8, 20, "0x40000000 to 0x5FFFFFFF"),
     (SYSTEM + "a: CRC.STM32_CRC @ sysbus\n", 8, 20, "`a` needs an address"),
     (SYSTEM + "a: CRC.STM32_CRC @ sysbuss 0x40000000\n", 8, 20, "no entry `sysbuss`"),
-    (SYSTEM + "a: Miscellaneous.STM32F4_RNG @ sysbus 0x48021800\n    -> nvix@80\n", 9, 5,
+    (SYSTEM + "a: Miscellaneous.STM32H7_RNG @ sysbus 0x48021800\n    -> nvix@80\n", 9, 5,
      "no entry `nvix` to connect to; did you mean `nvic`?"),
-    (SYSTEM + "a: Miscellaneous.STM32F4_RNG @ sysbus 0x48021800\n    -> nvic@[80, 81]\n", 9, 5,
+    (SYSTEM + "a: Miscellaneous.STM32H7_RNG @ sysbus 0x48021800\n    -> nvic@[80, 81]\n", 9, 5,
      "1 outputs but 2 inputs"),
     (SYSTEM + "cpu: CPU.CortexM @ sysbus\n", 8, 1, "duplicate entry `cpu`, first at"),
     (SYSTEM + "gpu:\n    x: 1\n", 8, 1, "no entry `gpu` to change"),
@@ -225,7 +225,7 @@ def test_bad_descriptions_say_where(write, text: str, line: int, column: int, pa
 WIRES = [
     ("e: Miscellaneous.LED @ none\n    5 -> nvic@1\n", 9, 5, "has no output `5`"),
     ("e: Miscellaneous.LED @ none\n    -> nvic@1\n", 9, 5, "has no default output"),
-    ("e: Miscellaneous.STM32F4_RNG @ sysbus 0x48021800\n    -> nvic@999\n", 9, 5, "no input 999"),
+    ("e: Miscellaneous.STM32H7_RNG @ sysbus 0x48021800\n    -> nvic@999\n", 9, 5, "no input 999"),
     ("e: Miscellaneous.LED @ nvic 0\n", 8, 24, "nothing can be registered at Nvic"),
     ("cpu:\n    cpuType: \"cortex-m4\"\n", 1, 1, "is not emulated"),
 ]  # fmt: skip

@@ -41,9 +41,9 @@ def test_every_other_type_is_renodes_own(board: str) -> None:
         "GPIOPort.STM32_GPIOPort",
         "I2C.STM32F7_I2C", "IRQControllers.NVIC", "IRQControllers.STM32H7_EXTI",
         "MTD.STM32H7_FlashController", "SPI.STM32H7_QuadSPI", "SPI.STM32H7_SPI",
-        "Memory.MappedMemory", "Miscellaneous.CombinedInput", "Miscellaneous.LED",
-        "Miscellaneous.STM32F4_RNG", "Miscellaneous.STM32_DMAMUX", "Miscellaneous.STM32_SYSCFG",
+        "Memory.MappedMemory", "Miscellaneous.CombinedInput", "Miscellaneous.DWT",
+        "Miscellaneous.LED", "Miscellaneous.STM32_DMAMUX", "Miscellaneous.STM32_SYSCFG",
         "Network.SynopsysDWCEthernetQualityOfService",
-        "Timers.STM32F4_RTC", "Timers.STM32_IndependentWatchdog", "Timers.STM32_Timer",
+        "Timers.STM32_IndependentWatchdog", "Timers.STM32_Timer",
         "UART.STM32F7_USART",
     }  # fmt: skip

@@ -5,7 +5,8 @@ import json
 import sys
 
 from omvsim import image
-from omvsim.engine import renode
+from omvsim.board import load
+from omvsim.engine import Stop, Unmodelled, renode
 from omvsim.testbed import BOARD
 from stand_in import SESSION, key
 
@@ -37,11 +38,28 @@ def conversation(engine: renode.Renode) -> bytes:
     return printed
 
 
+def accidents(engine: renode.Renode) -> tuple[list[Stop], list[Unmodelled]]:
+    """A place that nothing models, then a bus error, then the button; why it came back."""
+    stops = []
+    for line in (b"import machine as m; m.mem32[0x40008800] = 7", b"m.mem32[0xD0000000]"):
+        engine.console_write(line + b"\r")
+        until = engine.now + 12_000_000
+        while engine.now < until:
+            if (stop := engine.run(until)) is not Stop.CONSOLE:
+                stops.append(stop)
+            engine.console_read()
+    places = engine.unmodelled
+    engine.reset()
+    stops.append(engine.run(engine.now + 1_000_000))
+    return stops, places
+
+
 said: list[list[str]] = []
 if __name__ == "__main__":
-    made = Recording(BOARD, image.load())
+    made = Recording(load(BOARD), image.load())
     try:
         sys.stdout.buffer.write(conversation(made))
+        print(accidents(made), made.fault)
     finally:
         made.close()
     SESSION.write_text(json.dumps(said, indent=0) + "\n")

@@ -10,15 +10,6 @@ from omvsim.testbed import MILLISECOND, SECOND, FirmwareFault, Testbed
 
 from netsim import scenario as scenarios
 
-#: what Renode 1.16.1 does otherwise
-RENODE_DIFFERS = {
-    "test_reset_button_and_software_reset_are_told_apart": "its reset takes the cause along",
-    "test_files_and_the_clock_survive_resets": "its reset takes the backup domain along",
-    "test_null_pointer_write_is_a_fault_with_its_address": "its core does not say MemManage",
-    "test_bus_error_is_a_fault": "its bus answers 0 where nothing is",
-    "test_access_that_nothing_models_is_listed_once_with_its_count": "its log has no values",
-}
-
 
 @pytest.fixture(params=choice.NAMES, autouse=True)
 def engine(request, monkeypatch):
@@ -28,8 +19,6 @@ def engine(request, monkeypatch):
             renode.find()
         except UserError as error:
             pytest.skip(str(error))
-        if reason := RENODE_DIFFERS.get(request.node.originalname):
-            request.applymarker(pytest.mark.xfail(reason=f"Renode: {reason}", strict=True))
     monkeypatch.setenv(choice.VARIABLE, request.param)
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from omvsim import image
-from omvsim.engine import renode
+from omvsim.board import load
+from omvsim.engine import Stop, renode
 from omvsim.errors import UserError
 from omvsim.testbed import BOARD
-from record_renode import conversation
+from record_renode import accidents, conversation
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -42,8 +43,7 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wrapper.write_text(f'#!/bin/sh\n"{STAND_IN}" "$@"\nexit $?\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("RENODE", str(wrapper))
-    monkeypatch.setattr(renode, "STARTS_WITHIN", 2.0)
-    monkeypatch.setattr(renode, "ANSWERS_WITHIN", 1.0)
+    monkeypatch.setattr(renode, "STALLED", 1.0)
     yield path
     for _ in range(100):  # a kill takes its moment
         if not alive(path):
@@ -53,10 +53,12 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_recorded_conversation(pids: Path, tmp_path: Path) -> None:
-    engine = renode.Renode(BOARD, image.load())
+    engine = renode.Renode(load(BOARD), image.load())
     try:
         printed = conversation(engine)
         ((at, frame),) = engine.frames()
+        ended = engine.now, engine.instructions
+        stops, places = accidents(engine)
     finally:
         engine.close()
     assert engine.version == "1.16.1"
@@ -64,7 +66,35 @@ def test_the_recorded_conversation(pids: Path, tmp_path: Path) -> None:
     assert 2_000_000 < at < 4_000_000
     assert frame[:6] == b"\xff" * 6 and frame[12:14] == b"\x08\x00"  # DHCP's DISCOVER
     assert len(frame) == 14 + int.from_bytes(frame[16:18], "big"), "Renode's trailer is cut off"
-    assert engine.now == 8_000_000 and engine.instructions > 1_000_000
+    assert ended[0] == 8_000_000 and ended[1] > 1_000_000
+    assert stops == [Stop.DEADLINE, Stop.FAULT, Stop.DEADLINE, Stop.RESET]
+    [place] = places
+    assert (place.address, place.write, place.value, place.count) == (0x40008800, True, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "stop", "fault"),
+    [
+        ("c 5 41\nf 6 0102\nt 7 1", Stop.FRAME, None),
+        ("f 5 0102\nr 6 \nc 6 41\nt 7 1", Stop.RESET, None),
+        (f"x 5 4 {'0 ' * 16}0 0 10 0\nr 6 \nt 7 1", Stop.FAULT, ["DACCVIOL", "MMFAR=0x00000010"]),
+        (f"x 5 3 {'0 ' * 16}0 0 0 0\nt 7 1", Stop.FAULT, ["IACCVIOL"]),
+        (f"x 5 1 {'0 ' * 16}0 0 0 0\nt 7 1", Stop.FAULT, ["UNDEFINSTR"]),
+        (f"x 5 5 {'0 ' * 16}8200 0 0 D0000000\nt 7 1", Stop.FAULT,
+         ["PRECISERR", "BFAR=0xD0000000"]),
+    ],
+)  # fmt: skip
+def test_the_gravest_of_a_slice_counts(
+    pids: Path, monkeypatch: pytest.MonkeyPatch, told: str, stop: Stop, fault: list[str] | None
+) -> None:
+    """The bits of CFSR by DDI 0403 B3.2.15; Renode's core sets them after its hook."""
+    engine = renode.Renode(load(BOARD), image.load())
+    try:
+        monkeypatch.setattr(engine, "_do", lambda command: told)
+        assert engine.run(7) is stop
+        assert (engine.fault.causes if engine.fault else None) == fault
+    finally:
+        engine.close()
 
 
 @pytest.mark.parametrize(
@@ -72,12 +102,12 @@ def test_the_recorded_conversation(pids: Path, tmp_path: Path) -> None:
     [
         ("old", "Renode 1.15.3, needs 1.16.1"),
         ("other", "does not call itself Renode"),
-        ("mute", "says nothing within"),
+        ("mute", "did nothing for 1 s at --version"),
         ("dies", "ended with 1 at its start: no display"),
-        ("hangs", "does not begin within"),
+        ("hangs", "did nothing for 1 s and does not begin"),
         ("nonsense", "Renode refuses `logFile"),
         ("dies-at-include", "Renode ended with 7 at `include"),
-        ("hangs-at-link", "does not answer within 1 s: link Attach"),
+        ("hangs-at-link", "did nothing for 1 s and does not answer: link Attach"),
     ],
 )
 def test_a_renode_that_does_not_start(
@@ -86,7 +116,7 @@ def test_a_renode_that_does_not_start(
     monkeypatch.setenv("STAND_IN", wrong)
     began = time.monotonic()
     with pytest.raises(UserError, match=words) as told:
-        renode.Renode(BOARD, image.load())
+        renode.Renode(load(BOARD), image.load())
     assert "\n" not in str(told.value)
     assert time.monotonic() - began < 20
 
@@ -94,13 +124,13 @@ def test_a_renode_that_does_not_start(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [("dies-at-link Type", "ended with 7 at `link Type"),
-     ("hangs-at-link Frame", "does not answer within 1 s")],
+     ("hangs-at-link Frame", "did nothing for 1 s and does not answer")],
 )  # fmt: skip
 def test_a_renode_that_breaks_in_mid_run(
     pids: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, words: str
 ) -> None:
     monkeypatch.setenv("STAND_IN", wrong)
-    engine = renode.Renode(BOARD, image.load())
+    engine = renode.Renode(load(BOARD), image.load())
     try:
         with pytest.raises(UserError, match=words):
             conversation(engine)

@@ -4,7 +4,6 @@ from datetime import datetime
 
 import pytest
 from fake import Bus, FakeMachine
-from omvsim.peripherals import wire_up
 from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rtc import Rtc
 
@@ -189,8 +188,8 @@ def test_a_system_reset_leaves_the_calendar(clock: Clock) -> None:
 
 
 def test_clock_and_reset_come_from_the_rcc(machine: FakeMachine) -> None:
-    rcc, rtc = Rcc(machine), Rtc(machine)
-    wire_up({"rcc": rcc, "rtc": rtc})
+    rtc = Rtc(machine)
+    rcc = Rcc(machine, rtc=rtc)
     clock, bus = Clock(machine), Bus(rcc)
     clock.rtc, clock.bus = rtc, Bus(rtc)
     clock.wait(5)
@@ -213,8 +212,8 @@ def test_clock_and_reset_come_from_the_rcc(machine: FakeMachine) -> None:
 
 def test_a_battery_keeps_the_rtc_enabled(machine: FakeMachine) -> None:
     machine.rtc_start = datetime(2026, 11, 23, 12, 0, 0)
-    rcc, rtc = Rcc(machine), Rtc(machine)
-    wire_up({"rcc": rcc, "rtc": rtc})
+    rtc = Rtc(machine)
+    rcc = Rcc(machine, rtc=rtc)
     assert Bus(rcc).read(0x70) == 0x8103  # RTCEN, RTCSEL LSE, LSERDY, LSEON
     machine.run(10 * SECOND)
     assert Bus(rtc).read(TR) == 0x120010

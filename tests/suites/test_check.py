@@ -1,15 +1,17 @@
 """omvsim check as a person or a CI job starts it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omvsim.suites import local
+from omvsim import processes
 from program import Run, Start
 
 FAST = ("--suite", "constants.exist", "--jobs", "1")
@@ -172,21 +174,23 @@ ASLEEP = "import time; print('on', flush=True); time.sleep(600)"
     ("program", "verdict"),
     [(BUSY, "took more than 0.3 s of a core"), (ASLEEP, "did nothing for 0.3 s")],
 )
-def test_a_test_ends_by_what_it_uses_of_a_core(
-    program: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shell", [[], ["/bin/sh", "-c", '"$@"; exit', "sh"]], ids=["", "child"])
+def test_a_process_is_watched_by_what_it_uses_of_a_core(
+    program: str, verdict: str, shell: list[str]
 ) -> None:
-    monkeypatch.setattr(local, "CPU_LIMIT", 0.3)
-    monkeypatch.setattr(local, "STALLED", 0.3)
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-    ) as process:
+        [*shell, sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         process.stdout.readline()
-        watch = local.Watch(process)
-        while process.poll() is None:
-            watch.look()
-        assert watch.verdict == verdict
-        assert process.returncode == -signal.SIGKILL
+        watch = processes.Watch(process.pid, 0.3, 0.3)
+        try:
+            while not watch.look():
+                time.sleep(0.01)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert watch.verdict == verdict
 
 
 def test_a_board_and_a_script_before_each_test(omvsim: Run, tmp_path: Path, image: Path) -> None:

@@ -54,7 +54,7 @@ def make(
     if (name or wanted()) == "renode":
         from omvsim.engine.renode import Renode  # noqa: PLC0415 - not needed by most
 
-        return Renode(board.path, image, seed=seed, rtc_start=rtc_start, console=board.console)
+        return Renode(board, image, seed=seed, rtc_start=rtc_start)
     from omvsim.engine import snapshot  # noqa: PLC0415
     from omvsim.engine.embedded import Embedded  # noqa: PLC0415
     from omvsim.engine.taped import Taped  # noqa: PLC0415

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import select
 import shutil
@@ -23,23 +24,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from omvsim import formats, processes
+from omvsim.board import Board
 from omvsim.engine import Engine, Fault, Stop, Unmodelled
 from omvsim.errors import UserError
 from omvsim.image import ROOT, Image
 from omvsim.peripherals.base import COLD_RTC
 
 RELEASE = "1.16.1"
-RTC, RCC_BDCR = 0x58004000, 0x58024470
+RCC_BDCR = 0x58024470
+PIN_RESET = 1 << 22 | 1 << 17  # RCC_RSR: PINRSTF, CPURSTF
 LINK = ROOT / "renode/link/OmvsimLink.cs"
+#: blocks, beside the console, of which Renode warns that it does not model bits that firmware may
+#: write; their errors are still logged (ETH_MACCR.SARC is 0 from reset on, and called reserved)
+QUIET = ("syscfg", "nvic", "ethernet", "ethernet.phy")
 STRIDE = 100_000_000  # ns of virtual time between two looks at the host's clock
 SLICE = 100_000  # ns of virtual time between two looks at what came out
-STARTS_WITHIN = 20.0  # host seconds
-ANSWERS_WITHIN = 120.0  # host seconds, for one command
-KINDS = {1: "UsageFault", 3: "BusFault", 4: "BusFault"}
-UNMODELLED = re.compile(
-    r"\[WARNING\] (?P<where>\S+): (?:\[cpu: 0x(?P<pc>[0-9A-F]+)\] )?(?P<kind>Read|Write)\w+ "
-    r"(?:from|to) non existing peripheral at 0x(?P<address>[0-9A-F]+)"
-)
+STALLED = 20.0  # host seconds in which Renode uses no core at all, and says nothing
+MOST = 300.0  # seconds of a core for its start, or for one command
+#: of what came in one slice, why a run has come back
+GRAVITY = (Stop.DEADLINE, Stop.CONSOLE, Stop.FRAME, Stop.RESET, Stop.FAULT)
+#: by what Renode's core calls them (5: the link's own), and the bits of CFSR that it sets only then
+FAULTS = {
+    1: ("UsageFault", 1 << 16), 3: ("MemManage", 1 << 0), 4: ("MemManage", 1 << 7 | 1 << 1),
+    5: ("BusFault", 0),
+}  # fmt: skip
 #: what renode-run writes down: the default installation of each variant
 RENODE_RUN = Path.home() / ".config/renode/renode-run.json"
 HOW = (
@@ -78,11 +86,11 @@ def version_of(program: Path) -> str:
         except OSError as error:
             raise UserError(f"{program}: cannot start it: {error.strerror}") from None
         try:
-            process.wait(STARTS_WITHIN)
-        except subprocess.TimeoutExpired:
-            raise UserError(
-                f"{program}: says nothing within {STARTS_WITHIN:.0f} s: is it Renode?"
-            ) from None
+            watch = processes.Watch(process.pid, MOST, STALLED)
+            while process.poll() is None:
+                if watch.look():
+                    raise UserError(f"{program}: {watch.verdict} at --version: is it Renode?")
+                time.sleep(0.02)
         finally:
             processes.end(process)
         said.seek(0)
@@ -100,14 +108,13 @@ class Renode:
 
     def __init__(
         self,
-        board: Path,
+        board: Board,
         image: Image,
         *,
         seed: int = 1,
         rtc_start: datetime | None = None,
-        console: str = "usart3",
     ) -> None:
-        script = board.with_suffix(".resc")
+        script = board.path.with_suffix(".resc")
         if not os.path.isfile(script):
             raise UserError(f"{script}: missing: Renode needs the script beside the board")
         program = find()
@@ -119,6 +126,7 @@ class Renode:
         self.patience_ns = self.hold_ns = self.unmodelled_beyond = 0
         self.fault: Fault | None = None
         self._printed = bytearray()
+        self._unmodelled: list[Unmodelled] = []
         self._frames: list[tuple[int, bytes]] = []
         self._stopped: Stop | None = None
         self._own = Path(tempfile.mkdtemp(prefix="omvsim-renode-"))
@@ -131,14 +139,24 @@ class Renode:
             self._heard = b""
             self._do(f"logFile @{self.log}")
             self._do(f"emulation SetSeed {seed}")
+            self._do(
+                "emulation SetGlobalAdvanceImmediately true"
+            )  # never wait for the host's clock
             self._do(f"$bin=@{_plain(image, self._own)}")
             self._do(f"include @{script}")
             for address, content in image.added:
                 (self._own / "added.bin").write_bytes(content)
                 self._do(f"sysbus LoadBinary @{self._own / 'added.bin'} 0x{address:X}")
+            words = random.Random(seed).getstate()[1]
+            self._do(f'sysbus.rng Seed "{"".join(f"{word:08X}" for word in words)}"')
             if rtc_start and rtc_start.replace(tzinfo=None) != COLD_RTC:
-                self._set_clock(rtc_start)
-            self._do(f"link Attach sysbus.cpu sysbus.ethernet sysbus.{console}")
+                self._do(f'sysbus.rtc Keep "{rtc_start.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"')
+                self._do(f"sysbus WriteDoubleWord {RCC_BDCR} 0x8103")  # LSE and RTC have run on
+            self._do(f"link Attach sysbus.cpu sysbus.ethernet sysbus.{board.console}")
+            for block in (*QUIET, board.console):
+                self._do(f"logLevel 3 sysbus.{block}")
+            for tag in (tag for tag in board.tags if tag.value):
+                self._do(f"link Tag 0x{tag.first:X} 0x{tag.last:X} 0x{tag.value:X}")
         except BaseException:
             self.close()
             raise
@@ -147,13 +165,14 @@ class Renode:
 
     @property
     def unmodelled(self) -> list[Unmodelled]:
-        """From Renode's log, which tells no values of what it reads."""
-        counts: dict[tuple[int, bool, int], int] = {}
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        for found in UNMODELLED.finditer(text):
-            key = int(found["address"], 16), found["kind"] == "Write", int(found["pc"] or "0", 16)
-            counts[key] = counts.get(key, 0) + 1
-        return [Unmodelled(a, write, pc, 0, n) for (a, write, pc), n in sorted(counts.items())]
+        """What came until now, also of a Renode that is no more."""
+        with contextlib.suppress(UserError):
+            told = (line.split() for line in self._do("link Unmodelled").splitlines())
+            [self.unmodelled_beyond], *places = (
+                [int(n, 16) for n in line] for line in told if line
+            )
+            self._unmodelled = [Unmodelled(at, bool(write), *rest) for at, write, *rest in places]
+        return self._unmodelled
 
     def memory(self, address: int, size: int) -> bytes | None:
         return None
@@ -173,7 +192,7 @@ class Renode:
 
     def _step(self, until: int) -> Stop:
         told = self._do(f"link Step {until} {SLICE}")
-        stop = Stop.DEADLINE
+        stops = [Stop.DEADLINE]
         for line in told.splitlines():
             kind, _, rest = line.strip().partition(" ")
             at, _, data = rest.partition(" ")
@@ -182,16 +201,18 @@ class Renode:
                     self.now, self.instructions = int(at), int(data)
                 case "f":
                     self._frames.append((int(at), mended(bytes.fromhex(data))))
-                    stop = Stop.FRAME
+                    stops.append(Stop.FRAME)
                 case "c":
                     self._printed += bytes.fromhex(data)
-                    stop = Stop.CONSOLE if stop is Stop.DEADLINE else stop
+                    stops.append(Stop.CONSOLE)
                 case "r":
-                    stop, self.fault = Stop.RESET, None
+                    stops.append(Stop.RESET)
+                    if Stop.FAULT not in stops:
+                        self.fault = None
                 case "x":
                     self.fault = _fault(int(at), data)
-                    stop = Stop.FAULT
-        return stop
+                    stops.append(Stop.FAULT)
+        return max(stops, key=GRAVITY.index)
 
     @property
     def wake(self) -> int:
@@ -222,7 +243,8 @@ class Renode:
         self._do(f"sysbus.ethernet.phy BasicStatus {0x782D if up else 0x7809}")
 
     def reset(self) -> None:
-        self._do("machine Reset")
+        self._do(f"sysbus.rcc Cause 0x{PIN_RESET:X}")
+        self._do("link Reset")
 
     def snapshot(self) -> bytes:
         raise UserError("engine renode takes no snapshots")
@@ -246,20 +268,6 @@ class Renode:
         shutil.rmtree(self._own, ignore_errors=True)
         self._watcher.close()
 
-    def _set_clock(self, start: datetime) -> None:
-        """The calendar as a battery has kept it (RM0433 49.3.6): Renode's starts in 2000, and
-        refuses a day that the month before would not have."""
-        utc = start.astimezone(UTC)
-        time_of_day = int(f"{utc:%H%M%S}", 16)
-        date = int(f"{utc:%y}", 16) << 16 | utc.isoweekday() << 13 | int(f"{utc:%m%d}", 16)
-        self._do(f"sysbus WriteDoubleWord {RCC_BDCR} 0x8103")  # LSE and RTC have run on
-        for offset, value in (
-            (0x24, 0xCA), (0x24, 0x53), (0x0C, 0x80), (0x00, time_of_day),
-            (0x04, date & ~0x3F | 1), (0x04, date),
-            (0x0C, 0x00), (0x24, 0xFF),
-        ):  # fmt: skip
-            self._do(f"sysbus WriteDoubleWord {RTC + offset} {value}")
-
     def _do(self, command: str) -> str:
         """A command of the monitor; what it prints."""
         try:
@@ -276,10 +284,13 @@ class Renode:
 
     def _line(self, command: str) -> str:
         """The next line of an answer; EOFError if there is none to come."""
-        end = time.monotonic() + ANSWERS_WITHIN
+        watch: processes.Watch | None = None
         while b"\n" not in self._heard:
-            if not select.select([self._answers], [], [], max(end - time.monotonic(), 0))[0]:
-                raise UserError(f"Renode does not answer within {ANSWERS_WITHIN:.0f} s: {command}")
+            if not select.select([self._answers], [], [], 0.5)[0]:
+                watch = watch or processes.Watch(self._process.pid, MOST, STALLED)
+                if watch.look():
+                    raise UserError(f"Renode {watch.verdict} and does not answer: {command}")
+                continue
             data = os.read(self._answers, 1 << 16)
             if not data:
                 raise OSError("end of its answers")
@@ -315,7 +326,8 @@ def _plain(image: Image, own: Path) -> Path:
 def _fault(now: int, data: str) -> Fault:
     exception, *values = (int(word, 16) for word in data.split())
     r, (cfsr, hfsr, mmfar, bfar) = tuple(values[:16]), values[16:]
-    return Fault(KINDS[exception], now, r, 0, cfsr, hfsr, mmfar, bfar)
+    name, causes = FAULTS[exception]
+    return Fault(name, now, r, 0, cfsr | causes, hfsr, mmfar, bfar)
 
 
 def _start(program: Path, own: Path) -> subprocess.Popen[bytes]:
@@ -335,8 +347,8 @@ def _start(program: Path, own: Path) -> subprocess.Popen[bytes]:
 
 def _connect(process: subprocess.Popen[bytes], own: Path) -> tuple[int, int]:
     """The FIFOs' file descriptors, as soon as Renode reads."""
-    end = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < end:
+    watch = processes.Watch(process.pid, MOST, STALLED)
+    while not watch.look():
         if (code := process.poll()) is not None:
             raise UserError(f"Renode ended with {code} at its start{_last_words(own)}")
         with contextlib.suppress(OSError):  # ENXIO: nobody reads yet
@@ -344,7 +356,7 @@ def _connect(process: subprocess.Popen[bytes], own: Path) -> tuple[int, int]:
             os.set_blocking(commands, True)
             return commands, os.open(own / "answers", os.O_RDONLY | os.O_NONBLOCK)
         time.sleep(0.05)
-    raise UserError(f"Renode does not begin within {STARTS_WITHIN:.0f} s{_last_words(own)}")
+    raise UserError(f"Renode {watch.verdict} and does not begin{_last_words(own)}")
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:
@@ -355,10 +367,11 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def _last_words(own: Path) -> str:
-    """The last line that Renode printed, behind a colon."""
+    """The last line that Renode printed, or the exception behind a stack, behind a colon."""
     with contextlib.suppress(OSError):
         text = (own / "output").read_text(errors="replace")
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines()]
+        lines = [line for line in lines if line and not line.startswith(("at ", "--- "))]
         if lines:
             return f": {lines[-1][:200]}"
     return ""

@@ -5,7 +5,7 @@ from functools import partial
 
 from omvsim.peripherals.base import Component, Memory
 from omvsim.peripherals.combined_input import CombinedInput
-from omvsim.peripherals.cortex import CortexM, Nvic
+from omvsim.peripherals.cortex import CortexM, Dwt, Nvic
 from omvsim.peripherals.crc import Crc
 from omvsim.peripherals.dbgmcu import Dbgmcu
 from omvsim.peripherals.dma import TRANSMIT_REQUESTS, Dma, DmaMux
@@ -41,12 +41,14 @@ TYPES: dict[str, type[Component]] = {
     "MTD.STM32H7_FlashController": Flash,
     "Memory.MappedMemory": Memory,
     "Miscellaneous.CombinedInput": CombinedInput,
+    "Miscellaneous.DWT": Dwt,
     "Miscellaneous.LED": Led,
-    "Miscellaneous.STM32F4_RNG": Rng,
     "Miscellaneous.STM32_DMAMUX": DmaMux,
     "Miscellaneous.STM32H743_RCC": Rcc,
     "Miscellaneous.STM32H7_DBGMCU": Dbgmcu,
     "Miscellaneous.STM32H7_PWR": Pwr,
+    "Miscellaneous.STM32H7_RNG": Rng,
+    "Miscellaneous.STM32H7_RTC": Rtc,
     "Miscellaneous.STM32H7_SDMMC": Sdmmc,
     "Miscellaneous.STM32_SYSCFG": Syscfg,
     "Network.EthernetPhysicalLayer": Phy,
@@ -54,7 +56,6 @@ TYPES: dict[str, type[Component]] = {
     "SPI.GenericSpiFlash": SpiFlash,
     "SPI.STM32H7_QuadSPI": Quadspi,
     "SPI.STM32H7_SPI": Spi,
-    "Timers.STM32F4_RTC": Rtc,
     "Timers.STM32_IndependentWatchdog": Iwdg,
     "Timers.STM32_Timer": Tim,
     "UART.STM32F7_USART": Usart,
@@ -62,14 +63,8 @@ TYPES: dict[str, type[Component]] = {
 
 
 def wire_up(components: Mapping[str, Component]) -> None:
-    """Connect what Renode's models have no outputs for: the RTC's clock comes from the RCC, the
-    DMA's requests for what may go out from the peripherals."""
-    found = list(components.values())
-    for rcc in (c for c in found if isinstance(c, Rcc)):
-        for rtc in (c for c in found if isinstance(c, Rtc)):
-            rcc.on_rtc_clock, rcc.on_backup_reset = rtc.set_clock, rtc.backup_reset
-            rcc.tell_rtc()
-    for mux in (c for c in found if isinstance(c, DmaMux)):
+    """Connect what Renode's models have no outputs for: the DMA's requests for what may go out."""
+    for mux in (c for c in components.values() if isinstance(c, DmaMux)):
         for name, number in TRANSMIT_REQUESTS.items():
             block = components.get(name)
             if isinstance(block, Spi | Usart):

@@ -34,6 +34,16 @@ class Nvic(Component):
         self.machine.set_line(number, level)
 
 
+class Dwt(Component):
+    """Miscellaneous.DWT: its cycle counter counts the core's own clocks."""
+
+    regions: ClassVar[dict[str, tuple[int, int]]] = {"": (0, 0x1000)}
+
+    def __init__(self, machine: Machine, *, frequency: int) -> None:
+        """`frequency` in Hz is for Renode, whose core has no clock to count."""
+        super().__init__(machine)
+
+
 class CortexM(Component):
     """CPU.CortexM: one instruction counts as one clock of PerformanceInMips MHz."""
 

@@ -6,8 +6,6 @@ its enable bit is 0) and the peripheral reset registers, which only keep their v
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from omvsim.peripherals.base import (
     COLD_RTC,
     Line,
@@ -18,6 +16,7 @@ from omvsim.peripherals.base import (
     bit,
     bits,
 )
+from omvsim.peripherals.rtc import Rtc
 
 HSI, CSI, LSI, LSE, HSI48 = 64_000_000, 4_000_000, 32_000, 32_768, 48_000_000
 
@@ -98,16 +97,17 @@ class Rcc(Peripheral):
         0x31D73033, 0x0421DEAA,
     )  # fmt: skip
 
-    def __init__(self, machine: Machine, *, hseFrequency: int = 12_000_000) -> None:
+    def __init__(
+        self, machine: Machine, *, rtc: Rtc | None = None, hseFrequency: int = 12_000_000
+    ) -> None:
+        """`rtc` gets its clock from here; `hseFrequency` is in Hz."""
         super().__init__(machine)
         self.IRQ = Line()
-        self.hse = hseFrequency
-        #: called with RTCCLK in Hz, 0 while the RTC is off, and when the backup domain is reset
-        self.on_rtc_clock: Callable[[int], object] | None = None
-        self.on_backup_reset: Callable[[], object] | None = None
+        self.rtc, self.hse = rtc, hseFrequency
         if machine.rtc_start != COLD_RTC:
             self.bdcr.value = 0x8103  # a battery kept LSE and RTC running
         self._defaults()
+        self._tell_rtc()
 
     def reset(self) -> None:
         kept = {i: self.mem[i] for i in self.KEPT}
@@ -159,25 +159,25 @@ class Rcc(Peripheral):
     def _backup_domain(self) -> None:
         if self.bdcr.bdrst:
             self.bdcr.value = 1 << 16
-            if self.on_backup_reset:
-                self.on_backup_reset()
+            if self.rtc:
+                self.rtc.backup_reset()
         if self.bdcr.lseon and not self.bdcr.lserdy:
             self.cifr.value |= self.cier.value & 1 << 1
         self.bdcr.lserdy = self.bdcr.lseon
-        self.tell_rtc()
+        self._tell_rtc()
         self.update_irq()
 
-    def tell_rtc(self) -> None:
+    def _tell_rtc(self) -> None:
         """RTCCLK may have changed."""
-        if self.on_rtc_clock:
-            self.on_rtc_clock(self.rtc_clock)
+        if self.rtc:
+            self.rtc.set_clock(self.rtc_clock)
 
     @csr.on_write
     def _lsi(self) -> None:
         if self.csr.lsion and not self.csr.lsirdy:
             self.cifr.value |= self.cier.value & 1
         self.csr.lsirdy = self.csr.lsion
-        self.tell_rtc()
+        self._tell_rtc()
         self.update_irq()
 
     @cicr.on_write

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omvsim import processes
 from omvsim.engine import choice as engines
 from omvsim.image import ROOT, resolved
 from omvsim.suites.worker import slug
@@ -49,37 +50,6 @@ def _absolute(value: object) -> object:
     return find_board(value).resolve() if isinstance(value, Path) else value
 
 
-class Watch:
-    """Ends a worker whose test takes too much of a core, or none; a slow machine ends nothing."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.verdict = ""
-        self._process = process
-        self._began = self._used = _cpu(process.pid)
-        self._moved = time.monotonic()
-
-    def look(self) -> None:
-        """To be called now and then."""
-        used, now = _cpu(self._process.pid), time.monotonic()
-        if used > self._used:
-            self._used, self._moved = used, now
-        if used - self._began > CPU_LIMIT:
-            self.verdict = f"took more than {CPU_LIMIT:g} s of a core"
-        elif now - self._moved > STALLED:
-            self.verdict = f"did nothing for {STALLED:g} s"
-        if self.verdict:
-            self._process.kill()
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of a core that a process and its ended children have used (proc(5), stat)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
 class Workers:
     """Processes that wait for tests; as many as there are calls of `run` at once."""
 
@@ -104,7 +74,7 @@ class Workers:
         began = time.monotonic()
         with self._named(test.rpartition(".")[2]):
             process = self._idle.pop() if self._idle else self._start()
-            watch = Watch(process)
+            watch = processes.Watch(process.pid, CPU_LIMIT, STALLED)
             answer = self._ask(process, test, watch)
             if answer:
                 self._idle.append(process)
@@ -147,13 +117,14 @@ class Workers:
         _say(process, self._order)
         return process
 
-    def _ask(self, process: subprocess.Popen[str], test: str, watch: Watch) -> Answer:
+    def _ask(self, process: subprocess.Popen[str], test: str, watch: processes.Watch) -> Answer:
         """The worker's answer; nothing where it died or was ended."""
         assert process.stdout
         try:
             _say(process, test)
             while not select.select([process.stdout], [], [], 0.5)[0]:
-                watch.look()
+                if watch.look():
+                    return {}
             line = process.stdout.readline()
         except OSError:
             line = ""

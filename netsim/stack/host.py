@@ -266,7 +266,7 @@ class Host:
             entry[0].connection.receive(segment, self.now)
             self.wake(entry[0])
             self._tell(*entry)
-        elif opening and listener and len(self._streams) < _MOST_CONNECTIONS:
+        elif opening and listener and self._has_room():
             factory, mss = listener
             ports = segment.destination_port, segment.source_port
             connection = Connection(*ports, self._isn(), mss)
@@ -276,6 +276,23 @@ class Host:
             self.wake(stream)
         elif reset := reset_for(segment):
             self._send_segment(packet.source, reset)
+
+    def _has_room(self) -> bool:
+        """For one more connection, at the cost of the oldest in TIME_WAIT."""
+        if len(self._streams) < _MOST_CONNECTIONS:
+            return True
+        waiting = (
+            entry
+            for entry in self._streams.values()
+            if entry[0].connection.state is State.TIME_WAIT
+        )
+        stream, application = next(waiting, (None, None))
+        if not stream or not application:
+            return False
+        stream.deadline = None
+        del self._streams[stream.key]
+        application.lost(stream, None)
+        return True
 
     @staticmethod
     def _tell(stream: TcpStream, application: Application) -> None:

@@ -1,10 +1,13 @@
 """TCP by segments and `now`, against RFC 9293, RFC 6298 and RFC 5681."""
 
 import random
+from ipaddress import IPv4Address
 from itertools import pairwise
 
 import pytest
 
+from netsim.stack.application import Application, Stream
+from netsim.stack.host import Host
 from netsim.stack.rto import SECOND
 from netsim.stack.tcp import MSL, Connection, State, reset_for
 from netsim.stack.wire import Flag, Segment
@@ -342,3 +345,39 @@ def test_random_segments_never_break_a_connection() -> None:
             connection.poll(step * MS)
             if dice.random() < 0.1:
                 connection.close()
+
+
+class Caller(Application):
+    """Closes when the other side does."""
+
+    def __init__(self) -> None:
+        self.error: str | None = "open"
+
+    def ended(self, stream: Stream) -> None:
+        stream.close()
+
+    def lost(self, stream: Stream, error: str | None) -> None:
+        self.error = error
+
+
+class Farewell(Caller):
+    """Closes as soon as somebody is there."""
+
+    def opened(self, stream: Stream) -> None:
+        stream.close()
+
+
+def test_time_wait_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The side that closes first waits for two segment lifetimes; callers come sooner."""
+    monkeypatch.setattr("netsim.stack.host._MOST_CONNECTIONS", 20)
+    server, client = Host("s", IPv4Address("10.0.0.1"), 1), Host("c", IPv4Address("10.0.0.2"), 1)
+    server.listen(80, Farewell)
+    callers = []
+    for now in range(0, 100 * MS, MS):
+        callers.append(caller := Caller())
+        client.connect(server.address, 80, caller, now)
+        for _ in range(8):  # packets there and back
+            for host, other in ((client, server), (server, client)):
+                for out in host.advance(now):
+                    other.receive(out.packet, now)
+    assert [caller.error for caller in callers[:-1]] == [None] * 99

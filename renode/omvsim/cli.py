@@ -18,12 +18,12 @@ from omvsim.testbed import testbed_version
 
 #: commands and their modules, of which only the chosen one is imported
 NAMES = (
-    "run", "repl", "check", "docs", "certs", "shell", "replay", "bisect", "import", "renode",
-    "demo", "doctor", "firmware", "init",
+    "run", "repl", "check", "docs", "certs", "shell", "replay", "compare", "bisect", "import",
+    "renode", "demo", "doctor", "firmware", "init",
 )  # fmt: skip
 LISTS = ("scenarios", "misbehaviours", "keywords")
 MODULES = {name: name for name in NAMES} | {"import": "import_"} | dict.fromkeys(LISTS, "lists")
-NO_ENGINE = {"certs", "import", "renode", "demo", "doctor", "firmware", "init", *LISTS}
+NO_ENGINE = {"certs", "compare", "import", "renode", "demo", "doctor", "firmware", "init", *LISTS}
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -78,7 +78,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         output_options(command)
         if not NO_ENGINE & set(command.prog.split()):
             command.add_argument(
-                "--engine", choices=engines.NAMES, default=engines.wanted(),
+                "--engine", default=engines.wanted(),
+                choices=(*engines.NAMES, *(["both"] if "check" in command.prog.split() else [])),
                 help="what executes the camera (default: OMVSIM_ENGINE, else embedded)",
             )  # fmt: skip
             command.add_argument(

@@ -21,8 +21,9 @@ def test_model_matches_its_class(path: Path, board: str) -> None:
     assert name in TYPES
     assert "namespace Antmicro.Renode.Peripherals.Miscellaneous\n{" in text
     entries = [e for e in load(RENODE / f"{board}.repl").entries.values() if e.type == name]
-    included = f"include $ORIGIN/models/{path.name}\n" in (RENODE / f"{board}.resc").read_text()
-    assert included == bool(entries)
+    # one command for all: each takes half a second to compile
+    [command] = re.findall("^include (.*)$", (RENODE / f"{board}.resc").read_text(), re.MULTILINE)
+    assert (f"$ORIGIN/models/{path.name}" in command.split()) == bool(entries)
     used = {p.name for entry in entries for p in entry.properties.values()}
     constructor = re.search(rf"public {path.stem}\((.*?)\)", text)
     assert constructor

@@ -26,27 +26,34 @@ from omvsim.testbed.rawrepl import State
 
 def common() -> argparse.ArgumentParser:
     """What the commands take that boot a camera for a person."""
-    parser = Parser(add_help=False)
-    world = parser.add_argument_group("the camera and its world")
-    camera_options(world)
-    world.add_argument(
-        "--scenario", metavar="FILE",
-        help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
-    )  # fmt: skip
-    world.add_argument(
-        "--put", type=Path, action="append", default=[], metavar="FILE",
-        help="put a file on the camera: a module or certificate (may be repeated)",
-    )  # fmt: skip
-    world.add_argument(
-        "--allow-outside", action="store_true",
-        help="let the scenario name files outside its own folder",
-    )  # fmt: skip
-    world.add_argument(
+    parser = world()
+    group = parser.add_argument_group("kept, and this computer in the network")
+    group.add_argument(
         "--flash", type=Path, metavar="FILE",
         help="keep the flash there between runs: files, file system and what firmware wrote",
     )  # fmt: skip
-    world.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
-    _join(parser.add_argument_group("this computer in the network"))
+    _join(group)
+    return parser
+
+
+def world() -> argparse.ArgumentParser:
+    """The camera and what is around it."""
+    parser = Parser(add_help=False)
+    group = parser.add_argument_group("the camera and its world")
+    camera_options(group)
+    group.add_argument(
+        "--scenario", metavar="FILE",
+        help="the world: a .toml file, or default, unknown_ca, wrong_name, expired",
+    )  # fmt: skip
+    group.add_argument(
+        "--put", type=Path, action="append", default=[], metavar="FILE",
+        help="put a file on the camera: a module or certificate (may be repeated)",
+    )  # fmt: skip
+    group.add_argument(
+        "--allow-outside", action="store_true",
+        help="let the scenario name files outside its own folder",
+    )  # fmt: skip
+    group.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's seed")
     return parser
 
 

@@ -17,11 +17,14 @@ from robot.api import TestSuiteBuilder
 from omvsim import image
 from omvsim.commands.options import camera_options, switched_on, whole
 from omvsim.engine import choice as engines
+from omvsim.engine.renode import find
 from omvsim.errors import UserError
 from omvsim.suites import comparison, conformance, github, selection
 from omvsim.suites.check import WRITTEN, Pool, told, version_of_testbed, write
 from omvsim.suites.conformance import Conformance, Known
 from omvsim.suites.local import SUITES
+
+BOTH = "both"  # engines
 
 
 def add_command(commands: Any) -> None:
@@ -42,6 +45,7 @@ def add_command(commands: Any) -> None:
               omvsim check --last-failed -x                    what differed last time
               omvsim check --shard 1/4 --out shard-1           a quarter, on one of four machines
               omvsim check --dask tcp://host:8786              on many machines, in one table
+              omvsim check --engine both                       embedded and Renode, side by side
               omvsim check --compare old.json new.json         two runs, test by test
 
             The folder --out gets conformance.html, conformance.json (a baseline for later runs),
@@ -106,6 +110,29 @@ def check(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     if options.compare:
         return comparison.compare(options.compare, options.out)
+    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-check"
+    if options.engine == BOTH:
+        return _both(options, out)
+    return _check(options, out)
+
+
+def _both(options: argparse.Namespace, out: Path) -> int:
+    """The same on each engine, then side by side."""
+    find()  # before minutes are spent
+    codes, files = [], []
+    for name in engines.NAMES:
+        os.environ[engines.VARIABLE] = name
+        print(f"engine {name}")
+        codes.append(_check(options, out / name))
+        if codes[-1] == 130:
+            return 130
+        files.append(out / name / "conformance.json")
+        print()
+    return max(*codes, comparison.compare(files, out))
+
+
+def _check(options: argparse.Namespace, out: Path) -> int:
+    """On the engine that is wanted."""
     firmware = image.load(options.firmware)
     if options.baseline:
         conformance.read_baseline(options.baseline)  # before minutes are spent
@@ -121,7 +148,6 @@ def check(options: argparse.Namespace) -> int:
     print(f"{image.display(firmware.path)}: {versions}")
     if of != versions.micropython:
         print(f"its known failures are not listed: those of MicroPython {of} are taken")
-    out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-check"
     try:
         (out / "robot").mkdir(parents=True, exist_ok=True)
         for stale in [*(out / "robot").glob("*.xml"), *(out / name for name in WRITTEN)]:

@@ -300,11 +300,13 @@ class Renode:
 
 
 def mended(frame: bytes) -> bytes:
-    """A frame as the board would send it: Renode 1.16.1 appends 60 zero bytes where the
-    descriptor asks for no CRC and pad insertion (CPC 00 in TDES3, RM0433 58.10.3)."""
+    """A frame as the board would send it: Renode 1.16.1 does not pad, and appends 60 zero bytes
+    where the descriptor asks for CRC and pad insertion (CPC 00 in TDES3, RM0433 58.10.3)."""
     if zlib.crc32(frame[:-4]).to_bytes(4, "little") == frame[-4:]:
         frame = frame[:-4]  # the FCS, which no other part of the testbed has
-    return frame[:-60] if len(frame) > 60 and not any(frame[-60:]) and _longer(frame) else frame
+    if len(frame) > 60 and not any(frame[-60:]) and _longer(frame):
+        frame = frame[:-60]
+    return frame.ljust(60, b"\0")
 
 
 def _longer(frame: bytes) -> bool:

@@ -83,7 +83,7 @@ class Recorded:
 
 def recorded(folder: Path, firmware: Path | None = None, board: Path | None = None) -> Recorded:
     """Read an evidence folder; UserError where it holds no run that can be repeated here."""
-    result = _told(folder)
+    result = told(folder)
     for entry in folder.rglob("*"):
         if entry.is_symlink():
             try:
@@ -163,12 +163,13 @@ class Repetition(NamedTuple):
 def repeat(run: Recorded, out: Path, check: Callable[[Testbed], object]) -> Repetition:
     """Run it again, with its evidence in another folder."""
     _repeat(run, out, check)
-    same = _printed(run.folder) == _printed(out)
-    second = _verdict(_told(out), run.image)
+    same = printed(run.folder) == printed(out)
+    second = _verdict(told(out), run.image)
     return Repetition(first_difference(run.folder, out), second, same)
 
 
-def _told(folder: Path) -> Result:
+def told(folder: Path) -> Result:
+    """What result.json tells; UserError where it is none."""
     return documents.read(folder / "result.json", Result, "an evidence folder", ANEW)
 
 
@@ -258,7 +259,8 @@ def _reach(testbed: Testbed, until: int, check: Callable[[], object]) -> None:
                 return  # no time passes any more
 
 
-def _printed(folder: Path) -> bytes:
+def printed(folder: Path) -> bytes:
+    """What the camera printed, whole."""
     return _read(folder / "console.log")
 
 
@@ -267,7 +269,7 @@ def first_difference(first: Path, second: Path) -> str:
     found = [*_console(first, second), *_frames(first, second)]
     if found:
         return min(found)[1]
-    results = [_told(folder) for folder in (first, second)]
+    results = [told(folder) for folder in (first, second)]
     for key in TOLD:
         ours, theirs = (getattr(result, key) for result in results)
         if ours != theirs:
@@ -285,7 +287,7 @@ def _console(first: Path, second: Path) -> list[tuple[int, str]]:
 
 
 def _frames(first: Path, second: Path) -> list[tuple[int, str]]:
-    start = _power_on(first)
+    start = power_on(first)
     pairs = zip_longest(frames(first / "net.pcapng"), frames(second / "net.pcapng"))
     for number, (ours, theirs) in enumerate(pairs, 1):
         if ours != theirs:
@@ -293,12 +295,13 @@ def _frames(first: Path, second: Path) -> list[tuple[int, str]]:
             was, is_now = (_frame_at(f, start) for f in (ours, theirs))
             byte = ""
             if ours and theirs and ours[0] == theirs[0]:
-                byte = f", from byte {_unequal(ours[1], theirs[1])} on"
+                byte = f", from byte {unequal(ours[1], theirs[1])} on"
             return [(now, f"frame {number} was {was}, now {is_now}{byte}")]
     return []
 
 
-def _unequal(ours: bytes, theirs: bytes) -> int:
+def unequal(ours: bytes, theirs: bytes) -> int:
+    """The first byte that differs."""
     both = enumerate(zip(ours, theirs, strict=False))
     return next((i for i, (a, b) in both if a != b), min(len(ours), len(theirs)))
 
@@ -311,7 +314,7 @@ def _frame_at(frame: tuple[int, bytes] | None, start: int) -> str:
     return f"{len(frame[1])} bytes at {frame[0] - start} ns" if frame else "not there"
 
 
-def _power_on(folder: Path) -> int:
+def power_on(folder: Path) -> int:
     """Nanoseconds since 1970 at virtual time 0."""
     since = scenarios.load(folder / "scenario.toml").time.timestamp()
     return round(since * 1_000_000) * 1000

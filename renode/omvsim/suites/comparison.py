@@ -63,7 +63,8 @@ def compare(files: Sequence[Path], out: Path | None) -> int:
     ]
     rows = list(_rows(runs))
     for number, run in enumerate(runs, 1):
-        state = "".join(f", {what}" for what in (run.part, run.interrupted) if what)
+        engine = f"engine {run.engine}" if run.engine else ""
+        state = "".join(f", {what}" for what in (engine, run.part, run.interrupted) if what)
         print(visible(f"{number}: {files[number - 1]}: {run.versions}{state}"))
     print()
     for row in rows:

@@ -16,8 +16,10 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             Registers.Identity.Define(this, RevisionV << 16 | Device)
                 .WithValueField(0, 32, FieldMode.Read, name: "IDC");
 
-            Registers.Control.Define(this)
-                .WithValueField(0, 32, name: "CR");
+            foreach(var register in new[] { Registers.Control, Registers.Freeze3, Registers.Freeze1L, Registers.Freeze2, Registers.Freeze4 })
+            {
+                register.Define(this).WithValueField(0, 32, name: register.ToString());
+            }
         }
 
         public long Size => 0x400;
@@ -29,6 +31,10 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
         {
             Identity = 0x00,
             Control = 0x04,
+            Freeze3 = 0x34,
+            Freeze1L = 0x3C,
+            Freeze2 = 0x4C,
+            Freeze4 = 0x54,
         }
     }
 }

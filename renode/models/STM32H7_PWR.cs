@@ -14,7 +14,10 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
         public STM32H7_PWR(IMachine machine) : base(machine)
         {
             Registers.Control1.Define(this, 0xF000C000)
-                .WithValueField(0, 32, name: "CR1");
+                .WithFlag(0, name: "LPDS")
+                .WithValueField(4, 6, name: "PVDE, PLS, DBP, FLPS")
+                .WithValueField(14, 5, name: "SVOS, AVDEN, ALS")
+                .WithValueField(28, 4, FieldMode.Read, name: "reserved, kept at reset value");
 
             Registers.ControlStatus1.Define(this)
                 .WithFlag(13, FieldMode.Read, valueProviderCallback: _ => true, name: "ACTVOSRDY")
@@ -25,14 +28,16 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 .WithFlag(4, name: "MONEN")
                 .WithFlag(16, FieldMode.Read, valueProviderCallback: _ => backupRegulator.Value, name: "BRRDY");
 
-            Registers.Control3.Define(this, 0x00000006)
-                .WithValueField(0, 10, name: "SUPPLY")
+            Registers.Control3.Define(this, 0x00000006, softResettable: false)
+                .WithValueField(0, 3, name: "BYPASS, LDOEN, SCUEN")
+                .WithValueField(8, 2, name: "VBE, VBRS")
                 .WithFlag(24, out var detector, name: "USB33DEN")
                 .WithFlag(25, out var regulator, name: "USBREGEN")
                 .WithFlag(26, FieldMode.Read, valueProviderCallback: _ => detector.Value || regulator.Value, name: "USB33RDY");
 
             Registers.CpuControl.Define(this)
-                .WithValueField(0, 12, name: "CPUCR");
+                .WithValueField(0, 3, name: "PDDS")
+                .WithFlag(11, name: "RUN_D3");
 
             Registers.D3Control.Define(this, 0x00004000)
                 .WithFlag(13, FieldMode.Read, valueProviderCallback: _ => true, name: "VOSRDY")
@@ -44,8 +49,10 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             Registers.WakeupFlag.Define(this)
                 .WithValueField(0, 6, FieldMode.Read, name: "WKUPF");
 
-            Registers.WakeupEnable.Define(this)
-                .WithValueField(0, 28, name: "WKUPEPR");
+            Registers.WakeupEnable.Define(this, softResettable: false)
+                .WithValueField(0, 6, name: "WKUPEN")
+                .WithValueField(8, 6, name: "WKUPP")
+                .WithValueField(16, 12, name: "WKUPPUPD");
         }
 
         public long Size => 0x400;

@@ -16,10 +16,21 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             IRQ = new GPIO();
 
             Registers.Power.Define(this)
-                .WithValueField(0, 32, name: "POWER");
+                .WithValueField(0, 5, name: "POWER");
 
             Registers.Clock.Define(this)
-                .WithValueField(0, 32, name: "CLKCR");
+                .WithValueField(0, 10, name: "CLKDIV")
+                .WithFlag(12, name: "PWRSAV")
+                .WithValueField(14, 8, name: "WIDBUS to SELCLKRX");
+
+            Registers.DataTimer.Define(this).WithValueField(0, 32, name: "DATATIME");
+            Registers.DataLength.Define(this).WithValueField(0, 25, name: "DATALENGTH");
+            Registers.DataControl.Define(this).WithValueField(0, 14, name: "DCTRL");
+            Registers.AcknowledgeTimer.Define(this).WithValueField(0, 25, name: "ACKTIME");
+            Registers.DmaControl.Define(this).WithValueField(0, 3, name: "IDMACTRL");
+            Registers.DmaBufferSize.Define(this).WithValueField(5, 8, name: "IDMABNDT");
+            Registers.DmaBuffer.DefineMany(this, 2, (register, _) => register.WithValueField(0, 32, name: "IDMABASE"));
+            Registers.Fifo.DefineMany(this, 16, (register, _) => register.WithValueField(0, 32, name: "FIFODATA"));
 
             Registers.Argument.Define(this)
                 .WithValueField(0, 32, name: "CMDARG");
@@ -82,9 +93,17 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             Clock = 0x04,
             Argument = 0x08,
             Command = 0x0C,
+            DataTimer = 0x24,
+            DataLength = 0x28,
+            DataControl = 0x2C,
             Status = 0x34,
             Clear = 0x38,
             Mask = 0x3C,
+            AcknowledgeTimer = 0x40,
+            DmaControl = 0x50,
+            DmaBufferSize = 0x54,
+            DmaBuffer = 0x58,
+            Fifo = 0x80,
         }
     }
 }

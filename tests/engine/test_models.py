@@ -1,0 +1,205 @@
+"""The blocks in renode/models beside the classes of the embedded engine, register by register."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from omvsim import image
+from omvsim.board import load
+from omvsim.engine import renode
+from omvsim.engine.embedded import Embedded
+from omvsim.errors import UserError
+from omvsim.peripherals import TYPES
+from omvsim.peripherals.base import Peripheral
+
+BOARD = load(Path(__file__).parents[2] / "renode/portenta_h7.repl")  # which has them all
+OURS = sorted(path.stem for path in (BOARD.path.parent / "models").glob("*.cs"))
+RCC, RTC, RNG, SDMMC1 = 0x58024400, 0x58004000, 0x48021800, 0x52007000
+MS, SECOND = 10**6, 10**9
+START = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+class Bus(Protocol):
+    def read(self, address: int) -> int: ...
+    def write(self, address: int, value: int) -> None: ...
+    def wait(self, nanoseconds: int) -> None: ...
+
+
+class OfEmbedded:
+    """The embedded engine; its image runs, and stays away from what is tried."""
+
+    def __init__(self, start: datetime | None) -> None:
+        self.engine = Embedded(BOARD, image.load(), seed=5, rtc_start=start)
+
+    def read(self, address: int) -> int:
+        return self.engine._machine.read_bus(address, 4)
+
+    def write(self, address: int, value: int) -> None:
+        self.engine._machine.write_bus(address, value, 4)
+
+    def wait(self, nanoseconds: int) -> None:
+        until = self.engine.now + nanoseconds
+        while self.engine.now < until:
+            self.engine.run(until)
+
+    def close(self) -> None:
+        pass
+
+
+class OfRenode(OfEmbedded):
+    """Renode."""
+
+    engine: renode.Renode  # type: ignore[assignment]
+
+    def __init__(self, start: datetime | None) -> None:
+        try:
+            renode.find()
+        except UserError as error:
+            pytest.skip(str(error))
+        self.engine = renode.Renode(BOARD, image.load(), seed=5, rtc_start=start)
+
+    def read(self, address: int) -> int:
+        return int(self.engine._do(f"sysbus ReadDoubleWord 0x{address:X}"), 16)
+
+    def write(self, address: int, value: int) -> None:
+        self.engine._do(f"sysbus WriteDoubleWord 0x{address:X} 0x{value:X}")
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+ENGINES = {"embedded": OfEmbedded, "renode": OfRenode}
+
+
+@pytest.fixture(params=ENGINES)
+def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+    """A board without a battery."""
+    made = ENGINES[request.param](None)
+    yield made
+    made.close()
+
+
+def registers(model: str) -> Iterator[int]:
+    """The addresses of a block's registers, in its first place on the board."""
+    kind = TYPES[f"Miscellaneous.{model}"]
+    assert issubclass(kind, Peripheral)
+    entry = next(e for e in BOARD.entries.values() if TYPES.get(e.type) is kind)
+    base = entry.registrations[0].address
+    assert base is not None
+    for register in kind._registers.values():
+        yield from (base + offset for offset in register.offsets())
+
+
+def test_every_register_is_the_same_in_both() -> None:
+    """After power-on; after a word of ones, and one of zeros; but not what needs time."""
+    ours, theirs = OfEmbedded(None), OfRenode(None)
+    try:
+        differ = []
+        for model in OURS:
+            for value in (None, 0xFFFFFFFF & ~(1 << 16), 0):  # 16 is BDRST, RMVF
+                for address in registers(model):
+                    if value is not None and address not in (RTC + 0x24, SDMMC1 + 0x0C):
+                        ours.write(address, value)
+                        theirs.write(address, value)
+                for address in registers(model):
+                    pair = ours.read(address), theirs.read(address)
+                    if pair[0] != pair[1]:
+                        differ.append(f"{model} 0x{address:X} after {value}: {pair}")
+        assert not differ
+    finally:
+        theirs.close()
+
+
+def start_rtc(bus: Bus) -> None:
+    """By LSI, at 250 x 128 periods a second (RM0433 46.3.7)."""
+    bus.write(RCC + 0x74, 1)  # LSION
+    bus.write(RCC + 0x70, 1 << 15 | 2 << 8)  # RTCEN, RTCSEL
+    for key in (0xCA, 0x53):
+        bus.write(RTC + 0x24, key)
+
+
+def set_clock(bus: Bus, time: int, date: int) -> None:
+    bus.write(RTC + 0x0C, 1 << 7)
+    bus.wait(MS)
+    assert bus.read(RTC + 0x0C) & 1 << 6  # INITF
+    bus.write(RTC + 0x10, 127 << 16 | 249)
+    bus.write(RTC, time)
+    for digits in (0xFFFFFFF0, 0xFFFFFFFF):  # as drivers may: the unit of the day last
+        bus.write(RTC + 4, date & digits)
+    bus.write(RTC + 0x0C, 0)
+    bus.wait(MS)
+
+
+def test_the_clock_turns_the_year(bus: Bus) -> None:
+    start_rtc(bus)
+    set_clock(bus, 0x235958, 0x269231)  # a Thursday
+    bus.wait(3 * SECOND)
+    assert (bus.read(RTC), bus.read(RTC + 4)) == (0x000001, 0x27A101)
+
+
+def test_any_date_can_be_set(bus: Bus) -> None:
+    """Renode's own clock ended at each tenth of 2026, in October, and on a leap day."""
+    start_rtc(bus)
+    for date in (0x26D010, 0x26B130, 0x26D001, 0x406229, 0x00C101 | 7 << 13):
+        set_clock(bus, 0x120000, date)
+        assert (bus.read(RTC), bus.read(RTC + 4)) == (0x120000, date)
+
+
+def test_alarm_and_wakeup(bus: Bus) -> None:
+    start_rtc(bus)
+    set_clock(bus, 0x100000, 0x269231)
+    bus.write(RTC + 0x1C, 1 << 31 | 0x100002)  # ALRMAR: any day
+    bus.write(RTC + 0x14, 1999)  # WUTR: a second of RTCCLK/16
+    bus.write(RTC + 0x08, 1 << 8 | 1 << 10)  # ALRAE, WUTE
+    bus.wait(900 * MS)
+    assert bus.read(RTC + 0x0C) & 7 << 8 == 0
+    bus.wait(200 * MS)
+    assert bus.read(RTC + 0x0C) & 7 << 8 == 1 << 10  # WUTF
+    bus.wait(SECOND)
+    assert bus.read(RTC + 0x0C) & 7 << 8 == 1 << 10 | 1 << 8  # ALRAF
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_battery_has_kept_the_clock(kind: str) -> None:
+    bus = ENGINES[kind](START)
+    try:
+        bus.wait(2 * SECOND)
+        assert (bus.read(RTC), bus.read(RTC + 4)) == (0x040508, 0x312203)  # a Monday
+        assert bus.read(RCC + 0x70) == 0x8103
+        bus.write(RTC + 0x50, 0xCAFE)
+        bus.engine.reset()
+        bus.wait(MS)
+        assert bus.read(RTC + 0x50) == 0xCAFE
+        bus.write(RCC + 0x70, 1 << 16)  # BDRST
+        assert bus.read(RTC + 0x50) == 0
+    finally:
+        bus.close()
+
+
+def test_entropy_is_that_of_the_seed(bus: Bus) -> None:
+    """The generator is CPython's; a word is given once, and another takes 40 periods."""
+    bus.wait(30 * MS)  # the image has taken what it wants
+    numbers = random.Random(5)
+    words = [numbers.getrandbits(32) for _ in range(1000)]
+    bus.write(RNG, 0)
+    assert bus.read(RNG + 4) == 0 == bus.read(RNG + 8)
+    bus.write(RNG, 1 << 2)
+    found = []
+    for _ in range(700):  # the state is made anew after 624
+        bus.wait(MS // 1000)
+        assert bus.read(RNG + 4) == 1
+        found.append(bus.read(RNG + 8))
+        assert bus.read(RNG + 4) == 0 == bus.read(RNG + 8)
+    at = words.index(found[0])
+    assert found == words[at : at + 700]
+
+
+def test_a_command_without_a_card_times_out(bus: Bus) -> None:
+    bus.write(SDMMC1 + 0x0C, 1 << 12 | 1 << 8 | 8)  # CPSMEN, WAITRESP, CMD8
+    bus.wait(MS)
+    assert bus.read(SDMMC1 + 0x34) == 1 << 2  # CTIMEOUT
+    bus.write(SDMMC1 + 0x38, 1 << 2)
+    assert bus.read(SDMMC1 + 0x34) == 0

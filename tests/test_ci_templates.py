@@ -116,6 +116,26 @@ def run(name: str, folder: Path, testbed: Path, baseline: Path) -> subprocess.Co
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
+def test_renode_is_installed_where_it_is_the_engine(name: str, tmp_path: Path) -> None:
+    """By renode-run, which stands aside here, as Renode does."""
+    made = read(name)
+    job = made["jobs"]["check"]["strategy"] if name == "github" else made["omvsim"]["parallel"]
+    assert "renode" in str(job["matrix"])
+    [command] = [text for text in commands(name) if "renode install" in text]
+    programs = tmp_path / "testbed/.venv/bin"
+    programs.mkdir(parents=True)
+    for program in ("pip", "omvsim"):
+        executable(programs / program, f'#!/bin/sh\necho "{program} $*" >> {tmp_path}/called\n')
+    for engine in ("embedded", "renode"):
+        subprocess.run(["bash", "-e", "-c", command], cwd=tmp_path, check=True,
+                       env={**os.environ, "OMVSIM_ENGINE": engine})  # fmt: skip
+        assert (tmp_path / "called").exists() == (engine == "renode")
+    assert (tmp_path / "called").read_text() == (
+        "pip install --quiet git+https://github.com/antmicro/renode-run\nomvsim renode install\n"
+    )
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_the_commands_run(name: str, tmp_path: Path, testbed: Path) -> None:
     """First without a baseline, then with one that says otherwise."""
     first = run(name, tmp_path / "first", testbed, tmp_path / "none.json")

@@ -182,8 +182,8 @@ def cameras() -> Iterator[Row]:
     try:
         for count in (1, 2, 5, 10, 20):
             while len(made) < count:
-                beside = {"beside": made[0], "name": f"c{len(made)}"} if made else {}
-                made.append(Testbed(scenario=scenarios.loads(""), **beside))
+                joined = {"world": made[0].world, "name": f"c{len(made)}"} if made else {}
+                made.append(Testbed(scenario=scenarios.loads(""), **joined))
                 made[-1].boot()
             began = time.process_time()
             made[0].run_for(20 * SECOND)

@@ -90,7 +90,7 @@ def test_console_outcome_and_places(evidence: Evidence) -> None:
     evidence.results[0].outcome, evidence.results[1].outcome = "passed", "fault"
     assert told(evidence.agree()) == {
         "outcome": (0, 1, "passed; fault"),
-        "console lines": (2, 3, "line 2, byte 20: 'xxxxxxxxxx1'; 'xxxxxxxxxx2'"),
+        "console lines": (2, 3, 'line 2, byte 20: "xxxxxxxxxx1"; "xxxxxxxxxx2"'),
         "frames": (0, 0, ""),
         "unmodelled places": (1, 2, "write at 0x50000000: in the second alone"),
     }

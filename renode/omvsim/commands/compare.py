@@ -128,5 +128,5 @@ def _tell(found: Agreement) -> None:
         if share.first:
             print(terminal.visible(f"  {share.first}"))
     print(f"{'agreement':18} {'':16}  {found.percent:5.1f} %")
-    print(f"the first frame is {found.boot / 1e6:.3f} ms later on {engines.NAMES[1]}, the others")
+    print(f"the first frame comes {found.first} on {engines.NAMES[1]}, the others")
     print(f"up to {found.late / 1e6:.3f} ms earlier or later beside it")

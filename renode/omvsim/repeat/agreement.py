@@ -38,6 +38,11 @@ class Agreement:
     late: int
 
     @property
+    def first(self) -> str:
+        """When the first common frame comes in the second run."""
+        return f"{abs(self.boot) / 1e6:.3f} ms {'earlier' if self.boot < 0 else 'later'}"
+
+    @property
     def percent(self) -> float:
         """Of all things that were compared."""
         return Share(
@@ -73,7 +78,7 @@ def _console(first: Path, second: Path) -> Share:
 
 
 def _text(line: bytes) -> str:
-    return repr(line[:60].decode(errors="replace"))
+    return f'"{line[:60].decode(errors="replace")}"'
 
 
 def _frames(first: Path, second: Path, within: int) -> tuple[Share, int, int]:

@@ -6,8 +6,10 @@ import hashlib
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from importlib.metadata import version
 
+from omvsim import terminal
 from omvsim.board import Board
 from omvsim.engine import Engine
 from omvsim.errors import UserError
@@ -41,6 +43,16 @@ def told() -> str:
     return f"embedded, unicorn {version('unicorn')}"
 
 
+@lru_cache
+def _note_once() -> None:
+    """Where its serializer cannot: models compiled at load are in an assembly of a new name in each
+    process, so that `Load` finds none of their types (StreamCorrupted)."""
+    terminal.note(
+        "omvsim: each boot is executed: Renode cannot load a snapshot with the models of "
+        "renode/models in it (--no-snapshot says that it need not)"
+    )
+
+
 def make(
     name: str | None,
     board: Board,
@@ -54,7 +66,10 @@ def make(
     if (name or wanted()) == "renode":
         from omvsim.engine.renode import Renode  # noqa: PLC0415 - not needed by most
 
-        return Renode(board, image, seed=seed, rtc_start=rtc_start)
+        made = Renode(board, image, seed=seed, rtc_start=rtc_start)
+        if not os.environ.get(NO_SNAPSHOT):
+            _note_once()
+        return made
     from omvsim.engine import snapshot  # noqa: PLC0415
     from omvsim.engine.embedded import Embedded  # noqa: PLC0415
     from omvsim.engine.taped import Taped  # noqa: PLC0415

@@ -30,6 +30,7 @@ def test_random_accesses(name: str, seed: int) -> None:
     block = hardware.components[name]
     assert isinstance(block, Peripheral)
     bus = Bus(block)
+    block.clock(True)
     modelled = [4 * i for i, flag in enumerate(block.flags) if flag]
     for _ in range(1500):
         offset, size = rng.choice(modelled), rng.choice((1, 2, 4, 4, 4, 4))

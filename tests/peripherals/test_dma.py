@@ -11,6 +11,7 @@ from omvsim.peripherals.usart import Usart
 
 BOARD = Path(__file__).parents[2] / "renode" / "openmv_h7.repl"
 DMA1, DMA2, MUX, SPI1, USART3 = 0x40020000, 0x40020400, 0x40020800, 0x40013000, 0x40004800
+RCC = 0x58024400
 LISR, HISR, LIFCR, HIFCR = 0, 4, 8, 12
 CR, NDTR, PAR, M0AR, M1AR = (0x10 + 4 * n for n in range(5))
 STRIDE = 0x18
@@ -26,6 +27,8 @@ def bus(machine: FakeMachine) -> FakeMachine:
     for device in hardware.devices:
         if isinstance(device.component, Peripheral):
             machine.devices[device.base] = Bus(device.component)
+    for enables in range(0xD4, 0xF8, 4):
+        machine.write_bus(RCC + enables, 0xFFFFFFFF, 4)
     return machine
 
 

@@ -1,14 +1,21 @@
 """RCC, PWR, SYSCFG, EXTI, DBGMCU and the watchdog, by RM0433."""
 
+from pathlib import Path
+
 import pytest
 from fake import Bus, FakeMachine
+from omvsim.board import load
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.dbgmcu import Dbgmcu
+from omvsim.peripherals.dma import DmaMux
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.iwdg import Iwdg
 from omvsim.peripherals.pwr import Pwr
-from omvsim.peripherals.rcc import Rcc
+from omvsim.peripherals.rcc import CLOCKS, Rcc
 from omvsim.peripherals.syscfg import Syscfg
+from omvsim.peripherals.tim import Tim
+
+RENODE = Path(__file__).parents[2] / "renode"
 
 RCC_CR, CFGR, D1CFGR, PLLCKSELR, PLLCFGR, PLL1DIVR, CIER, CIFR, CICR, BDCR, CSR, RSR = (
     0x00, 0x10, 0x18, 0x28, 0x2C, 0x30, 0x60, 0x64, 0x68, 0x70, 0x74, 0xD0,
@@ -211,3 +218,26 @@ def test_watchdog_window(machine: FakeMachine) -> None:
     machine.run(700_000_000)
     bus.write(0x00, 0xAAAA)
     assert machine.resets == ["IWDG1RSTF"]
+
+
+def test_a_block_without_its_clock_answers_nothing(machine: FakeMachine) -> None:
+    """RM0433 8.5.11; the multiplexer's clock comes with either of its controllers."""
+    components = load(RENODE / "openmv_h7.repl").build(machine).components
+    rcc, timer, mux = (components[name] for name in ("rcc", "timer2", "dmamux1"))
+    assert isinstance(rcc, Rcc) and isinstance(timer, Tim) and isinstance(mux, DmaMux)
+    bus = Bus(rcc)
+    assert not any(timer.flags) and not any(mux.flags)
+    for register in (0xE8, 0x148):  # APB1LENR, and the name that the CPU has for it
+        bus.write(register, 1)  # TIM2EN
+        assert any(timer.flags)
+        bus.write(register, 0)
+        assert not any(timer.flags)
+    bus.write(0xE8, 1)
+    timer.reset()
+    assert any(timer.flags)
+    rcc.reset()
+    timer.reset()
+    assert not any(timer.flags)
+    bus.write(0xD8, 2)  # DMA2EN
+    assert any(mux.flags)
+    assert all(name in components for name in CLOCKS if not name.startswith("sdmmc"))

@@ -100,6 +100,16 @@ class Board:
                 return entry.name
         return CONSOLE
 
+    def at(self, address: int) -> tuple[str, int] | None:
+        """The entry whose registers lie there, and the offset in it."""
+        for entry in self.entries.values():
+            for place in entry.registrations if entry.name != "sysbus" else ():
+                if place.bus == "sysbus" and place.address is not None:
+                    offset = address - place.address
+                    if 0 <= offset < extent(TYPES[entry.type], entry, place):
+                        return entry.name, offset
+        return None
+
     @property
     def memories(self) -> list[range]:
         """Address ranges of the memories."""

@@ -171,11 +171,13 @@ def tell(result: Result, trace: str | None) -> None:
 
 def unmodelled(result: Result) -> Iterator[str]:
     """Each access that nothing models, in words."""
-    tags = boards.load(result.board_path).tags
+    board = boards.load(result.board_path)
     elf = image.load(Path(result.image_path)).elf
     for access in result.unmodelled:
-        tag = next((tag for tag in tags if tag.first <= access.address <= tag.last), None)
+        tag = next((tag for tag in board.tags if tag.first <= access.address <= tag.last), None)
         block = f" ({tag.name} + 0x{access.address - tag.first:X})" if tag else ""
+        if at := board.at(access.address):
+            block = f" ({at[0]} + 0x{at[1]:X}: no register of it, or its clock in the RCC is off)"
         place = place_at(elf, access.pc) if elf else ""
         yield f"{access}{block}{', ' * bool(place)}{place}"
 

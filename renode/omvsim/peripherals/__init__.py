@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from omvsim.peripherals.base import Component, Memory
+from omvsim.peripherals.base import Component, Memory, Peripheral
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Dwt, Nvic
 from omvsim.peripherals.crc import Crc
@@ -63,7 +63,10 @@ TYPES: dict[str, type[Component]] = {
 
 
 def wire_up(components: Mapping[str, Component]) -> None:
-    """Connect what Renode's models have no outputs for: the DMA's requests for what may go out."""
+    """Connect what Renode's models have no outputs for: the DMA's requests for what may go out, and
+    the clocks of all blocks."""
+    for rcc in (c for c in components.values() if isinstance(c, Rcc)):
+        rcc.gate({n: c for n, c in components.items() if isinstance(c, Peripheral)})
     for mux in (c for c in components.values() if isinstance(c, DmaMux)):
         for name, number in TRANSMIT_REQUESTS.items():
             block = components.get(name)

@@ -283,6 +283,7 @@ class Peripheral(Component):
         self.mem = memoryview(bytearray(self.size)).cast("I")
         self.mem[:] = memoryview(self._reset)
         self.flags = array("I", self._modelled)
+        self.clocked = True
         self.queue: list[int] = []
         self.access_size = 4  # bytes of the last one to a hook
         self._writers: dict[int, Callable[[int], object]] = {}
@@ -337,9 +338,19 @@ class Peripheral(Component):
         """The core appends the next `count` values written there to `queue`, and calls no hook."""
         self.flags[offset // 4] = self._modelled[offset // 4] + count * QUEUED
 
+    def clock(self, on: bool) -> None:
+        """Its bus clock is on, or off: then no access is supported (RM0433 8.5.11), and each is
+        one that nothing models."""
+        if on is not self.clocked:
+            self.clocked = on
+            self._mark()
+
+    def _mark(self) -> None:
+        self.flags[:] = self._modelled if self.clocked else array("I", [0] * len(self.flags))
+
     def reset(self) -> None:
         self.mem[:] = memoryview(self._reset)
-        self.flags[:] = self._modelled
+        self._mark()
 
 
 class Memory(Component):

@@ -1,10 +1,12 @@
 """Reset and clock control (RM0433 section 8).
 
-Oscillators and PLLs are ready at once. Not modelled: clock gating (a peripheral answers although
-its enable bit is 0) and the peripheral reset registers, which only keep their value.
+Oscillators and PLLs are ready at once. Not modelled: clocks while the core sleeps (LPENR), those
+of memories, and the peripheral reset registers, which only keep their value.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from omvsim.peripherals.base import (
     COLD_RTC,
@@ -36,6 +38,26 @@ SYSTEM_CLOCKS = ("HSI", "CSI", "HSE", "PLL1")
 RESET_FLAGS = {
     "CPURSTF": 17, "D1RSTF": 19, "D2RSTF": 20, "BORRSTF": 21, "PINRSTF": 22, "PORRSTF": 23,
     "SFTRSTF": 24, "IWDG1RSTF": 26, "WWDG1RSTF": 28, "LPWRRSTF": 30,
+}  # fmt: skip
+
+AHB3, AHB1, AHB2, AHB4, APB3, APB1L, APB1H, APB2, APB4 = range(9)
+#: enable bits of xxENR (RM0433 8.7.40 to 8.7.48) by the names of entries; one of several will do
+CLOCKS = {
+    "quadspi": [(AHB3, 14)], "sdmmc1": [(AHB3, 16)],
+    "dma1": [(AHB1, 0)], "dma2": [(AHB1, 1)], "dmamux1": [(AHB1, 0), (AHB1, 1)],
+    "ethernet": [(AHB1, 15)],
+    "rng": [(AHB2, 6)], "sdmmc2": [(AHB2, 9)],
+    **{f"gpioPort{port}": [(AHB4, bit)] for bit, port in enumerate("ABCDEFGHIJK")},
+    "crc": [(AHB4, 19)],
+    **{f"timer{n}": [(APB1L, bit)] for bit, n in enumerate((2, 3, 4, 5, 6, 7, 12, 13, 14))},
+    "spi2": [(APB1L, 14)], "spi3": [(APB1L, 15)], "usart2": [(APB1L, 17)], "usart3": [(APB1L, 18)],
+    "uart4": [(APB1L, 19)], "uart5": [(APB1L, 20)], "i2c1": [(APB1L, 21)], "i2c2": [(APB1L, 22)],
+    "i2c3": [(APB1L, 23)], "uart7": [(APB1L, 30)], "uart8": [(APB1L, 31)],
+    "timer1": [(APB2, 0)], "timer8": [(APB2, 1)], "usart1": [(APB2, 4)], "usart6": [(APB2, 5)],
+    "spi1": [(APB2, 12)], "spi4": [(APB2, 13)], "timer15": [(APB2, 16)], "timer16": [(APB2, 17)],
+    "timer17": [(APB2, 18)], "spi5": [(APB2, 20)],
+    "syscfg": [(APB4, 1)], "lpuart1": [(APB4, 3)], "spi6": [(APB4, 5)], "i2c4": [(APB4, 7)],
+    "rtc": [(APB4, 16)],
 }  # fmt: skip
 
 
@@ -104,6 +126,7 @@ class Rcc(Peripheral):
         super().__init__(machine)
         self.IRQ = Line()
         self.rtc, self.hse = rtc, hseFrequency
+        self.gated: dict[str, Peripheral] = {}  # blocks by the names of their entries
         if machine.rtc_start != COLD_RTC:
             self.bdcr.value = 0x8103  # a battery kept LSE and RTC running
         self._defaults()
@@ -205,6 +228,7 @@ class Rcc(Peripheral):
             alias.value = view.value
         for alias, view in zip(self.c1_lpenr, self.lpenr, strict=True):
             alias.value = view.value
+        self._clock()
 
     @c1_enr.on_write
     @c1_lpenr.on_write
@@ -213,6 +237,16 @@ class Rcc(Peripheral):
             view.value = alias.value
         for view, alias in zip(self.lpenr, self.c1_lpenr, strict=True):
             view.value = alias.value
+        self._clock()
+
+    def gate(self, blocks: Mapping[str, Peripheral]) -> None:
+        """These answer while one of their bits in CLOCKS is set."""
+        self.gated = {name: block for name, block in blocks.items() if name in CLOCKS}
+        self._clock()
+
+    def _clock(self) -> None:
+        for name, block in self.gated.items():
+            block.clock(any(self.c1_enr[n].value >> bit & 1 for n, bit in CLOCKS[name]))
 
     @cier.on_write
     def update_irq(self) -> None:

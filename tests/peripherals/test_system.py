@@ -12,6 +12,7 @@ from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.iwdg import Iwdg
 from omvsim.peripherals.pwr import Pwr
 from omvsim.peripherals.rcc import CLOCKS, Rcc
+from omvsim.peripherals.rtc import Rtc
 from omvsim.peripherals.syscfg import Syscfg
 from omvsim.peripherals.tim import Tim
 
@@ -241,3 +242,20 @@ def test_a_block_without_its_clock_answers_nothing(machine: FakeMachine) -> None
     bus.write(0xD8, 2)  # DMA2EN
     assert any(mux.flags)
     assert all(name in components for name in CLOCKS if not name.startswith("sdmmc"))
+
+
+def test_a_block_is_reset_by_its_bit(machine: FakeMachine) -> None:
+    """RM0433 8.7.34: as the bit is set, not as it is cleared or written again."""
+    components = load(RENODE / "openmv_h7.repl").build(machine).components
+    rcc, timer, rtc = (components[name] for name in ("rcc", "timer2", "rtc"))
+    assert isinstance(rcc, Rcc) and isinstance(timer, Tim) and isinstance(rtc, Rtc)
+    bus, auto_reload = Bus(rcc), 0x2C
+    bus.write(0xE8, 1)  # APB1LENR.TIM2EN
+    for written, kept in ((1, False), (1, True), (0, True), (2, True), (3, False)):
+        Bus(timer).write(auto_reload, 7)
+        bus.write(0x90, written)  # APB1LRSTR
+        assert (Bus(timer).read(auto_reload) == 7) == kept
+        assert bus.read(0x90) == written
+    Bus(rtc).write(0x50, 7)  # BKP0R
+    bus.write(0x9C, 1 << 16)
+    assert Bus(rtc).read(0x50) == 7

@@ -1,7 +1,7 @@
 """Reset and clock control (RM0433 section 8).
 
 Oscillators and PLLs are ready at once. Not modelled: clocks while the core sleeps (LPENR), those
-of memories, and the peripheral reset registers, which only keep their value.
+and resets of memories; a block is reset as RSTR's bit is set, and answers while it stays so.
 """
 
 from __future__ import annotations
@@ -238,6 +238,14 @@ class Rcc(Peripheral):
         for view, alias in zip(self.lpenr, self.c1_lpenr, strict=True):
             view.value = alias.value
         self._clock()
+
+    @rstr.on_write
+    def _reset_blocks(self, index: int, value: int, old: int) -> None:
+        """RSTR has the bits of ENR, but for what the backup domain keeps."""
+        for name, block in self.gated.items():
+            [(register, bit), *others] = CLOCKS[name]
+            if register == index and (value & ~old) >> bit & 1 and not others and name != "rtc":
+                block.reset()
 
     def gate(self, blocks: Mapping[str, Peripheral]) -> None:
         """These answer while one of their bits in CLOCKS is set."""

@@ -241,7 +241,7 @@ def test_a_block_without_its_clock_answers_nothing(machine: FakeMachine) -> None
     assert not any(timer.flags)
     bus.write(0xD8, 2)  # DMA2EN
     assert any(mux.flags)
-    assert all(name in components for name in CLOCKS if not name.startswith("sdmmc"))
+    assert CLOCKS.keys() <= components.keys()
 
 
 def test_a_block_is_reset_by_its_bit(machine: FakeMachine) -> None:

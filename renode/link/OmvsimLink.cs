@@ -143,6 +143,12 @@ namespace Antmicro.Renode.Testbed
         // A frame without FCS arrives now.
         public void Frame(string hex)
         {
+            // a driver may leave RBSZ at 0, which boards accept; Renode then stores nothing
+            var control = machine.SystemBus.ReadDoubleWord(ReceiveControl);
+            if((control & BufferSize) == 0)
+            {
+                machine.SystemBus.WriteDoubleWord(ReceiveControl, control | LargestFrame << 1);
+            }
             if(EthernetFrame.TryCreateEthernetFrame(Bytes(hex), true, out var frame))
             {
                 ethernet.ReceiveFrame(frame);
@@ -251,6 +257,9 @@ namespace Antmicro.Renode.Testbed
         private readonly Queue<byte> typed = new Queue<byte>();
         private readonly StringBuilder notes = new StringBuilder();
 
+        private const ulong ReceiveControl = 0x40029108; // ETH_DMACRXCR (RM0433 58.11)
+        private const uint BufferSize = 0x3FFF << 1; // RBSZ
+        private const uint LargestFrame = 1524;
         private const int HardFault = 3;
         private const int BusFault = 5;
         private const ulong Asleep = 5000000; // ns of the longest slice

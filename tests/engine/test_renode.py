@@ -17,6 +17,9 @@ from omvsim.engine import Stop, renode
 from omvsim.errors import UserError
 from omvsim.testbed import BOARD
 from record_renode import accidents, conversation
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -217,3 +220,23 @@ def test_the_trailer_of_renodes_ethernet_is_cut_off(
     if fcs:
         frame += zlib.crc32(frame).to_bytes(4, "little")  # IEEE 802.3 section 3.2.9
     assert len(renode.mended(frame)) == max(kept, 60)  # IEEE 802.3 section 3.2.8: minFrameSize
+
+
+@pytest.mark.parametrize(
+    "payload", [TCP(sport=1, dport=2, seq=3) / b"data", UDP(sport=1, dport=2) / b"data", ICMP()]
+)
+def test_checksums_that_the_mac_would_insert(payload: Packet) -> None:
+    """By scapy, RFC 1071; what has one keeps it, right or wrong."""
+    whole = bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / payload / bytes(20))
+    left = Ether(whole)
+    left[IP].chksum = left[IP].payload.chksum = 0
+    assert renode.mended(bytes(left)) == whole.ljust(60, b"\0")
+    left[IP].chksum = left[IP].payload.chksum = 1
+    assert renode.mended(bytes(left)) == bytes(left).ljust(60, b"\0")
+
+
+def test_a_fragment_has_the_checksum_of_its_header_alone() -> None:
+    frame = Ether() / IP(src="10.0.0.1", dst="10.0.0.2", flags="MF") / UDP(chksum=0) / bytes(64)
+    left = Ether(bytes(frame))
+    left[IP].chksum = 0
+    assert renode.mended(bytes(left)) == bytes(frame)

@@ -17,7 +17,7 @@ from omvsim.peripherals.base import Peripheral
 
 BOARD = load(Path(__file__).parents[2] / "renode/portenta_h7.repl")  # which has them all
 OURS = sorted(path.stem for path in (BOARD.path.parent / "models").glob("*.cs"))
-RCC, RTC, RNG, SDMMC1 = 0x58024400, 0x58004000, 0x48021800, 0x52007000
+RCC, RTC, RNG, SDMMC1, HSEM = 0x58024400, 0x58004000, 0x48021800, 0x52007000, 0x58026400
 MS, SECOND = 10**6, 10**9
 START = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -211,3 +211,30 @@ def test_a_command_without_a_card_times_out(bus: Bus) -> None:
     assert bus.read(SDMMC1 + 0x34) == 1 << 2  # CTIMEOUT
     bus.write(SDMMC1 + 0x38, 1 << 2)
     assert bus.read(SDMMC1 + 0x34) == 0
+
+
+def test_a_semaphore_is_taken_in_one_step_or_two(bus: Bus) -> None:
+    """RM0433 10.3.2 to 10.3.7; the Cortex-M7 has MASTERID 3."""
+    clocks_on(bus)
+    lock, mine = 1 << 31, 3 << 8
+    bus.write(HSEM + 4, lock | 1 << 8 | 7)  # another master's id
+    assert bus.read(HSEM + 4) == 0
+    bus.write(HSEM + 4, lock | mine | 7)
+    assert bus.read(HSEM + 4) == lock | mine | 7
+    for wrong in (lock | mine | 8, mine | 8, 0):  # another process takes, or frees
+        bus.write(HSEM + 4, wrong)
+        assert bus.read(HSEM + 4) == lock | mine | 7
+    assert bus.read(HSEM + 0x80 + 4) == lock | mine | 7
+    bus.write(HSEM + 4, mine | 7)
+    assert bus.read(HSEM + 4) == 0
+    assert (bus.read(HSEM + 0x108), bus.read(HSEM + 0x10C)) == (1 << 1, 0)  # ISR, MISR
+    bus.write(HSEM + 0x100, 1 << 1)
+    assert bus.read(HSEM + 0x10C) == 1 << 1
+    bus.write(HSEM + 0x104, 1 << 1)
+    assert bus.read(HSEM + 0x108) == 0
+    assert bus.read(HSEM + 0x80 + 4 * 31) == lock | mine == bus.read(HSEM + 4 * 31)
+    bus.write(HSEM + 0x144, 0x1234 << 16)  # KEYR
+    bus.write(HSEM + 0x140, 0x4321 << 16 | mine)
+    assert bus.read(HSEM + 4 * 31) == lock | mine
+    bus.write(HSEM + 0x140, 0x1234 << 16 | mine)
+    assert (bus.read(HSEM + 4 * 31), bus.read(HSEM + 0x108)) == (0, 1 << 31)

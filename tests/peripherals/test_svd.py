@@ -22,6 +22,7 @@ EXPLAINED = {
     r"GPIO[B-K]\.\w+ resets to": "the file derives all ports from A; RM has each",
     r"GPIOA\.IDR resets to": "the pull-ups of the debug port's pins",
     r"RCC\.(C1_)?A\w+LPENR resets to": "0 in the file, not in RM",
+    r"HSEM\.HSEM_ICR is writable": "what clears ISR has to be written (10.4.4)",
     r"RCC\.(CR|C1_APB4ENR) resets to": "the file gives 0 for ready flags and a second name",
     r"RTC\.RTC_ISR resets to": "the shadow registers' flag, as after their first period",
     r"EXTI\.CPUIMR[23] resets to": "other values in the file than in RM",

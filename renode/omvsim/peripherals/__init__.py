@@ -13,6 +13,7 @@ from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
 from omvsim.peripherals.gpio import Gpio
+from omvsim.peripherals.hsem import Hsem
 from omvsim.peripherals.i2c import I2c
 from omvsim.peripherals.iwdg import Iwdg
 from omvsim.peripherals.led import Led
@@ -46,6 +47,7 @@ TYPES: dict[str, type[Component]] = {
     "Miscellaneous.STM32_DMAMUX": DmaMux,
     "Miscellaneous.STM32H743_RCC": Rcc,
     "Miscellaneous.STM32H7_DBGMCU": Dbgmcu,
+    "Miscellaneous.STM32H7_HSEM": Hsem,
     "Miscellaneous.STM32H7_PWR": Pwr,
     "Miscellaneous.STM32H7_RNG": Rng,
     "Miscellaneous.STM32H7_RTC": Rtc,

@@ -48,7 +48,7 @@ CLOCKS = {
     "ethernet": [(AHB1, 15)],
     "rng": [(AHB2, 6)], "sdmmc2": [(AHB2, 9)],
     **{f"gpioPort{port}": [(AHB4, bit)] for bit, port in enumerate("ABCDEFGHIJK")},
-    "crc": [(AHB4, 19)],
+    "crc": [(AHB4, 19)], "hsem": [(AHB4, 25)],
     **{f"timer{n}": [(APB1L, bit)] for bit, n in enumerate((2, 3, 4, 5, 6, 7, 12, 13, 14))},
     "spi2": [(APB1L, 14)], "spi3": [(APB1L, 15)], "usart2": [(APB1L, 17)], "usart3": [(APB1L, 18)],
     "uart4": [(APB1L, 19)], "uart5": [(APB1L, 20)], "i2c1": [(APB1L, 21)], "i2c2": [(APB1L, 22)],

@@ -240,3 +240,9 @@ def test_a_fragment_has_the_checksum_of_its_header_alone() -> None:
     left = Ether(bytes(frame))
     left[IP].chksum = 0
     assert renode.mended(bytes(left)) == bytes(frame)
+
+
+def test_a_datagram_may_go_without_a_checksum() -> None:
+    """RFC 768: all zeros, where the IP header has its own."""
+    frame = bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(chksum=0) / bytes(40))
+    assert renode.mended(frame) == frame

@@ -144,9 +144,8 @@ class Renode:
             self._heard = b""
             self._do(f"logFile @{self.log}")
             self._do(f"emulation SetSeed {seed}")
-            self._do(
-                "emulation SetGlobalAdvanceImmediately true"
-            )  # never wait for the host's clock
+            # never wait for the host's clock
+            self._do("emulation SetGlobalAdvanceImmediately true")
             self._do(f"$bin=@{_plain(image, self._own)}")
             self._do(f"include @{script}")
             for address, content in image.added:
@@ -315,16 +314,19 @@ def mended(frame: bytes) -> bytes:
 
 
 def _summed(frame: bytes) -> bytes:
-    """With the checksums that the descriptor asks the MAC for (CIC in TDES3): Renode leaves 0."""
-    if frame[12:14] != b"\x08\x00" or len(frame) < 34:
+    """With the checksums that the descriptor asks the MAC for (CIC in TDES3): Renode leaves 0. The
+    IP header's is always one of them; UDP may do without its own (RFC 768)."""
+    if frame[12:14] != b"\x08\x00" or len(frame) < 34 or any(frame[24:26]):
         return frame
     packet = Ether(frame)
+    if IP not in packet:
+        return frame
     whole = not (packet[IP].flags.MF or packet[IP].frag)
     parts = [packet.getlayer(layer) for layer in ((IP, TCP, UDP, ICMP) if whole else (IP,))]
-    unsummed = [part for part in parts if part is not None and part.chksum == 0]
-    for part in unsummed:
-        del part.chksum  # scapy fills it in
-    return bytes(packet) if unsummed else frame
+    for part in parts:
+        if part is not None and part.chksum == 0:
+            del part.chksum  # scapy fills it in
+    return bytes(packet)
 
 
 def _longer(frame: bytes) -> bool:

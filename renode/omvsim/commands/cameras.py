@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,6 +107,11 @@ def to_put(file: Path) -> Path:
 def bridges(options: argparse.Namespace) -> bool:
     """Is this computer joined to the network?"""
     return bool(options.forward or options.reach) or options.tap is not None
+
+
+def files(options: argparse.Namespace, modules: Mapping[str, str]) -> dict[str, str | Path]:
+    """What goes to the camera by name: the script's modules, and --put's files."""
+    return {**modules, **{to_put(file).name: file for file in options.put}}
 
 
 class Beside(NamedTuple):

@@ -105,7 +105,7 @@ def compare(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, engine: str, source: bytes, out: Path) -> None:
     """The script on one engine; how it ends is in its evidence."""
     modules = foreseen.modules(options.script, source)
-    files: dict[str, str | Path] = {**modules, **{cameras.to_put(f).name: f for f in options.put}}
+    files = cameras.files(options, modules)
     terminal.note(f"omvsim: engine {engine}")
     progress = Progress(options.interrupt.check, options.host_limit / SECOND)
     try:

@@ -48,7 +48,7 @@ def repl(options: argparse.Namespace) -> int:
     with Testbed(
         options.firmware, options.scenario, seed=options.seed, flash=options.flash,
             **switched_on(options),
-        outside=options.allow_outside, files={cameras.to_put(f).name: f for f in options.put},
+        outside=options.allow_outside, files=cameras.files(options, {}),
     ) as testbed:  # fmt: skip
         testbed.waiting = options.interrupt.check
         testbed.boot()

@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     for other in options.beside:
         read_script(other.script)
     modules = foreseen.modules(options.script, source)
-    files: dict[str, str | Path] = {**modules, **{cameras.to_put(f).name: f for f in options.put}}
+    files = cameras.files(options, modules)
     name = options.script.stem if options.script != Path("-") else "stdin"
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     code, result = 0, None

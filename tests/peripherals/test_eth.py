@@ -250,6 +250,20 @@ def test_a_frame_over_several_buffers(net: Net) -> None:
     assert joined == data
 
 
+def test_a_ring_that_is_handed_back_by_its_last_word_goes_on(net: Net) -> None:
+    """As the drivers of ChibiOS and Mongoose do it: what names the buffer stays (58.10.4)."""
+    for index in range(4):
+        net.post(index)
+    for number in range(6):
+        data = frame(IP(), Raw(bytes([number]) * 60))
+        net.eth.receive_frame(data)
+        slot = number % 4
+        assert net.words(RX_RING + 16 * slot)[0] == RX_BUFFER + 0x800 * slot
+        assert net.stored(slot, len(data)) == data
+        word3 = struct.pack("<I", OWN | IOC_RX | BUF1V)
+        net.machine.write_memory(RX_RING + 16 * slot + 12, word3)
+
+
 def test_no_descriptor_suspends_and_the_tail_pointer_resumes(net: Net) -> None:
     data = frame(IP(), Raw(b"q" * 60))
     net.eth.receive_frame(data)

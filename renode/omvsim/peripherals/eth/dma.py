@@ -216,7 +216,8 @@ class Receiver(Part):
             if n == len(plan) - 1:
                 status |= LD | RS1V | error | length | eth.frame_kind(frame) << 16
                 extra = flags
-            machine.write_memory(descriptor, struct.pack("<4I", 0, extra, 0, status))
+            # RDES0 stays: only the VLAN tags (RS0V), which are not modelled, are written there
+            machine.write_memory(descriptor + 4, struct.pack("<3I", extra, 0, status))
         eth.dmaccarxdr.value, ring.current = plan[-1][0], address
         eth.received(frame, bool(plan[-1][1] & IOC_RX))
         return True

@@ -140,6 +140,42 @@ def test_a_script_before_all_others(omvsim: Run, tmp_path: Path, image: Path) ->
     ), again.stdout + again.stderr
 
 
+def test_firmware_without_a_script(omvsim: Run, tmp_path: Path, image: Path) -> None:
+    """A main.py that the camera starts by itself, until the time limit; and once more."""
+    (tmp_path / "main.py").write_text(
+        "import time\nfor i in range(9):\n    print(i)\n    time.sleep(1)\n"
+    )
+    done = omvsim("run", "-q", "--put", tmp_path / "main.py", "--time-limit", "2500ms",
+                  "--out", tmp_path / "out")  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n1\n2\n", "")
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert (result["outcome"], result["script"]) == ("passed", "")
+    again = omvsim("replay", tmp_path / "out")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.startswith("the same run, to the nanosecond: passed, after 2.5000")
+
+
+def test_what_needs_a_prompt(omvsim: Run, tmp_path: Path, image: Path, example: Path) -> None:
+    """A program of four bytes has none: it branches to itself."""
+    vectors = (0x20020000).to_bytes(4, "little") + (0x08000009).to_bytes(4, "little")
+    (tmp_path / "loop.bin").write_bytes(vectors + b"\xfe\xe7\xfe\xe7")
+    loop = ("--firmware", f"{tmp_path / 'loop.bin'}@0x08000000", "--time-limit", "1s")
+    done = omvsim("run", "-q", *loop, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    for options, told in (
+        (["--before", example], "--before needs a prompt: name a SCRIPT, too"),
+        (["--beside", f"b={example}"], "--beside needs a prompt: name a SCRIPT, too"),
+        (
+            ["--put", example, "--out", tmp_path / "none"],
+            f"--put {example}: the image has no file system that is known, so that it takes a "
+            "prompt to write there: name a SCRIPT, too",
+        ),
+    ):
+        done = omvsim("run", "-q", *loop, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines()[0] == f"omvsim: {told}"
+
+
 def test_a_prompt_that_is_late(omvsim: Run, tmp_path: Path, image: Path, example: Path) -> None:
     done = omvsim("run", "-q", "--boot-limit", "5ms", "--out", tmp_path / "out", example)
     assert done.returncode == 4, done.stderr

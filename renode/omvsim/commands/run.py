@@ -15,6 +15,7 @@ from omvsim import board as boards
 from omvsim import image, terminal
 from omvsim.commands import cameras
 from omvsim.commands.options import duration, size, switched_on
+from omvsim.errors import UserError
 from omvsim.evidence import OUTCOMES, Result, foreseen
 from omvsim.evidence.places import place_at
 from omvsim.testbed import (
@@ -34,12 +35,12 @@ from omvsim.testbed.rawrepl import ProtocolError
 
 EXIT_CODES = """\
 exit codes:
-  0    the script ran to its end, or to sys.exit()
+  0    the script ran to its end, or to sys.exit(); without one, the time limit passed
   1    it raised an exception (its traceback is on standard error), called
        sys.exit() with a status that is not 0, or reset the camera
   2    usage or bad input
   3    the firmware took a fault, locked up, or speaks no raw REPL
-  4    a time limit passed
+  4    a time limit passed before the script's end
   130  interrupted by Ctrl-C, or nobody reads its output any more
 """
 
@@ -48,7 +49,8 @@ def add_command(commands: Any) -> None:
     """The parser of omvsim run."""
     command = commands.add_parser(
         "run", parents=[cameras.common()], help="run a script on the camera",
-        description="Boot the camera, put the scenario's files on it, run SCRIPT in its raw REPL.",
+        description="Boot the camera, put the scenario's files on it, run SCRIPT in its raw REPL. "
+        "Without SCRIPT its firmware, of any kind, runs until --time-limit.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=textwrap.dedent("""\
             examples:
@@ -59,10 +61,14 @@ def add_command(commands: Any) -> None:
               omvsim run --beside server.lan=firmware/examples/tls_server.py client.py
               omvsim run --put ca.der --put mylib.py client.py
               omvsim run --reach broker.lan=127.0.0.1:8883 mqtt.py
+              omvsim run --put main.py --time-limit 1m
+              omvsim run --board nucleo_h743zi --firmware zephyr.elf --forward 8080:80
 
             """) + EXIT_CODES,
     )  # fmt: skip
-    command.add_argument("script", type=Path, metavar="SCRIPT", help="- is standard input")
+    command.add_argument(
+        "script", type=Path, nargs="?", metavar="SCRIPT", help="- is standard input"
+    )
     command.add_argument(
         "--beside", type=cameras.beside, action="append", default=[], metavar="NAME=SCRIPT[@IMAGE]",
         help="another camera in the same network, which DNS knows as NAME; it begins a second "
@@ -71,7 +77,7 @@ def add_command(commands: Any) -> None:
     limits = command.add_argument_group("limits")
     limits.add_argument(
         "--time-limit", type=duration, default="20s", metavar="TIME",
-        help="virtual time that the script may take (default: 20s)",
+        help="virtual time that the script may take, or that passes without one (default: 20s)",
     )  # fmt: skip
     limits.add_argument(
         "--host-limit", type=duration, default="10m", metavar="TIME",
@@ -97,12 +103,16 @@ def add_command(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    source = read_script(options.script)  # before anything is made
+    for option in ("before", "beside") if not options.script else ():
+        if getattr(options, option):
+            raise UserError(f"--{option} needs a prompt: name a SCRIPT, too")
+    source = read_script(options.script) if options.script else b""  # before anything is made
     for other in options.beside:
         read_script(other.script)
-    modules = foreseen.modules(options.script, source)
+    modules = foreseen.modules(options.script, source) if options.script else {}
     files = cameras.files(options, modules)
-    name = options.script.stem if options.script != Path("-") else "stdin"
+    named = options.script or Path(options.firmware or "firmware")
+    name = named.stem if named != Path("-") else "stdin"
     out = options.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     code, result = 0, None
     progress = Progress(options.interrupt.check, options.host_limit / SECOND)
@@ -116,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
         with Testbed(
             options.firmware, options.scenario, seed=options.seed, flash=options.flash,
             **switched_on(options), out=out,
-            script=str(options.script), outside=options.allow_outside,
+            script=str(options.script or ""), outside=options.allow_outside,
             console_limit=options.console_limit, capture_limit=options.capture_limit,
             files=files,
         ) as testbed:  # fmt: skip
@@ -125,7 +135,12 @@ def run(options: argparse.Namespace) -> int:
             if terminal.Style.verbose:
                 testbed.port.on_event = both(testbed.port.on_event, converse)
             forewarn(testbed, source, modules)
-            if cameras.bridges(options) or options.beside:  # what replay does not repeat
+            if not options.script:
+                refuse_unwritten(testbed, options)
+                testbed.printed = printed
+                with cameras.bridged(testbed, options):
+                    testbed.run_for(options.time_limit)
+            elif cameras.bridges(options) or options.beside:  # what replay does not repeat
                 testbed.boot()
                 with (
                     cameras.bridged(testbed, options),
@@ -146,6 +161,16 @@ def run(options: argparse.Namespace) -> int:
         tell(result, options.trace)
     terminal.note(f"omvsim: evidence in {image.display(out)}")
     return code
+
+
+def refuse_unwritten(testbed: Testbed, options: argparse.Namespace) -> None:
+    """Without a prompt, files go to the camera only where its file system is known."""
+    for file in options.put:
+        if file.name in testbed.unwritten:
+            raise UserError(
+                f"--put {file}: the image has no file system that is known, so that it takes a "
+                "prompt to write there: name a SCRIPT, too"
+            )
 
 
 def tell(result: Result, trace: str | None) -> None:

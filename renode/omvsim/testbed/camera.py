@@ -83,8 +83,8 @@ class Camera:
         description = repl.load(board)
         images.check_vectors(self.image, description.memories)
         self._flash = FlashFile(Path(flash), description) if flash else None
-        self._unwritten = self._place_files(description.memories)
-        first = None if others or flash else {**self._unwritten, "": self._before}
+        self.unwritten = self._place_files(description.memories)  # before the first prompt
+        first = None if others or flash else {**self.unwritten, "": self._before}
         chance = self.scenario.seed + len(others), self.scenario.camera.rtc
         self.engine = engines.make(engine, description, self.image, *chance, first)
         self.engine.patience_ns = PATIENCE
@@ -308,7 +308,7 @@ class Camera:
             self.step(end)
             self.waiting()
         self.engine.keep()
-        for name, content in self._unwritten.items():
+        for name, content in self.unwritten.items():
             self.put(name, content)
         if self._before:
             source = self.source

@@ -39,12 +39,13 @@ def test_every_other_type_is_renodes_own(board: str) -> None:
     some = {"Network.EthernetPhysicalLayer", "SPI.GenericSpiFlash"}
     assert used - own - some == {
         "Bus.SystemBus", "CPU.CortexM", "CRC.STM32_CRC", "DMA.STM32DMA",
-        "GPIOPort.STM32_GPIOPort",
+        "DMA.STM32LDMA", "GPIOPort.STM32_GPIOPort",
         "I2C.STM32F7_I2C", "IRQControllers.NVIC", "IRQControllers.STM32H7_EXTI",
         "MTD.STM32H7_FlashController", "SPI.STM32H7_QuadSPI", "SPI.STM32H7_SPI",
         "Memory.MappedMemory", "Miscellaneous.CombinedInput", "Miscellaneous.DWT",
         "Miscellaneous.LED", "Miscellaneous.STM32_DMAMUX", "Miscellaneous.STM32_SYSCFG",
         "Network.SynopsysDWCEthernetQualityOfService",
+        "Timers.STM32H7_SystemWindowWatchdog", "Timers.STM32L0_LpTimer",
         "Timers.STM32_IndependentWatchdog", "Timers.STM32_Timer",
         "UART.STM32F7_USART",
     }  # fmt: skip

@@ -24,7 +24,7 @@ class FakeMachine:
         self.now = 0
         self.random = Random(1)
         self.rtc_start = datetime(2000, 1, 1)
-        self.ram = bytearray(RAM_SIZE)
+        self.base, self.ram = RAM, bytearray(RAM_SIZE)
         self.resets: list[str] = []
         self.logged: list[str] = []
         self.irqs: dict[int, bool] = {}
@@ -47,14 +47,14 @@ class FakeMachine:
         self.now = until
 
     def read_memory(self, address: int, size: int) -> bytes:
-        if not RAM <= address <= RAM + RAM_SIZE - size:
+        if not self.base <= address <= self.base + RAM_SIZE - size:
             raise BusError(address)
-        return bytes(self.ram[address - RAM : address - RAM + size])
+        return bytes(self.ram[address - self.base : address - self.base + size])
 
     def write_memory(self, address: int, data: bytes) -> None:
-        if not RAM <= address <= RAM + RAM_SIZE - len(data):
+        if not self.base <= address <= self.base + RAM_SIZE - len(data):
             raise BusError(address)
-        self.ram[address - RAM : address - RAM + len(data)] = data
+        self.ram[address - self.base : address - self.base + len(data)] = data
 
     def read_bus(self, address: int, size: int) -> int:
         for base, bus in self.devices.items():

@@ -143,6 +143,6 @@ def test_halfwords_from_one_register(bus: FakeMachine) -> None:
     assert isinstance(bus.devices[DMA1].p, Dma)
 
 
-def test_only_one_multiplexer_is_modelled(bus: FakeMachine) -> None:
-    with pytest.raises(ValueError, match="16 channels and 8 generators"):
-        DmaMux(bus, numberOfOutputRequestChannels=8)
+def test_a_multiplexer_that_the_chip_has_not(bus: FakeMachine) -> None:
+    with pytest.raises(ValueError, match="16 channels or 8, and 8 generators"):
+        DmaMux(bus, numberOfOutputRequestChannels=9)

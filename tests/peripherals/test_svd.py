@@ -24,6 +24,8 @@ EXPLAINED = {
     r"RCC\.(C1_)?A\w+LPENR resets to": "0 in the file, not in RM",
     r"HSEM\.HSEM_ICR is writable": "what clears ISR has to be written (10.4.4)",
     r"RCC\.(CR|C1_APB4ENR) resets to": "the file gives 0 for ready flags and a second name",
+    r"DMAMUX2\.at_\w+ not in the file": "one class for both: the channels above read 0",
+    r"DMAMUX2\.RGCFR is writable": "what clears RGSR has to be written",
     r"RTC\.RTC_ISR resets to": "the shadow registers' flag, as after their first period",
     r"EXTI\.CPUIMR[23] resets to": "other values in the file than in RM",
     r"Flash\.(CRC\w+|ECC_FA\dR|BOOT_\w+_) not modelled": "README: no CRC unit, no ECC",

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from omvsim.peripherals.base import Component, Memory, Peripheral
+from omvsim.peripherals.bdma import CHANNELS as BDMA_CHANNELS
+from omvsim.peripherals.bdma import Bdma
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Dwt, Nvic
 from omvsim.peripherals.crc import Crc
@@ -17,6 +19,7 @@ from omvsim.peripherals.hsem import Hsem
 from omvsim.peripherals.i2c import I2c
 from omvsim.peripherals.iwdg import Iwdg
 from omvsim.peripherals.led import Led
+from omvsim.peripherals.lptim import Lptim
 from omvsim.peripherals.phy import Phy
 from omvsim.peripherals.pwr import Pwr
 from omvsim.peripherals.quadspi import Quadspi
@@ -29,12 +32,14 @@ from omvsim.peripherals.spi_flash import SpiFlash
 from omvsim.peripherals.syscfg import Syscfg
 from omvsim.peripherals.tim import Tim
 from omvsim.peripherals.usart import Usart
+from omvsim.peripherals.wwdg import Wwdg
 
 #: "Bus.SystemBus" is `sysbus` itself, which has no registers
 TYPES: dict[str, type[Component]] = {
     "CPU.CortexM": CortexM,
     "CRC.STM32_CRC": Crc,
     "DMA.STM32DMA": Dma,
+    "DMA.STM32LDMA": Bdma,
     "GPIOPort.STM32_GPIOPort": Gpio,
     "I2C.STM32F7_I2C": I2c,
     "IRQControllers.NVIC": Nvic,
@@ -58,6 +63,8 @@ TYPES: dict[str, type[Component]] = {
     "SPI.GenericSpiFlash": SpiFlash,
     "SPI.STM32H7_QuadSPI": Quadspi,
     "SPI.STM32H7_SPI": Spi,
+    "Timers.STM32H7_SystemWindowWatchdog": Wwdg,
+    "Timers.STM32L0_LpTimer": Lptim,
     "Timers.STM32_IndependentWatchdog": Iwdg,
     "Timers.STM32_Timer": Tim,
     "UART.STM32F7_USART": Usart,
@@ -65,12 +72,16 @@ TYPES: dict[str, type[Component]] = {
 
 
 def wire_up(components: Mapping[str, Component]) -> None:
-    """Connect what Renode's models have no outputs for: the DMA's requests for what may go out, and
-    the clocks of all blocks."""
+    """Connect what Renode's models have no lines for: the DMA's requests for what may go out, those
+    of the BDMA, and the clocks of all blocks."""
     for rcc in (c for c in components.values() if isinstance(c, Rcc)):
         rcc.gate({n: c for n, c in components.items() if isinstance(c, Peripheral)})
     for mux in (c for c in components.values() if isinstance(c, DmaMux)):
-        for name, number in TRANSMIT_REQUESTS.items():
+        for name, number in TRANSMIT_REQUESTS[len(mux.outputs)].items():
             block = components.get(name)
             if isinstance(block, Spi | Usart):
                 block.room.connect(partial(mux.on_gpio, number))
+        bdma = components.get("bdma")
+        if isinstance(bdma, Bdma) and len(mux.outputs) == BDMA_CHANNELS:
+            for channel, line in enumerate(mux.outputs):
+                line.connect(partial(bdma.on_gpio, channel))

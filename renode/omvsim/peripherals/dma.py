@@ -21,12 +21,16 @@ STREAMS = 8
 TEIF, HTIF, TCIF = 1 << 3, 1 << 4, 1 << 5
 SHIFTS = (0, 6, 16, 22)  # of a stream's flags in LISR, HISR
 PERIPHERAL_TO_MEMORY, MEMORY_TO_PERIPHERAL, MEMORY_TO_MEMORY = 0, 1, 2  # CR.DIR
-#: multiplexer inputs (table 121) by the names of entries, for what may go out
+#: inputs of the multiplexers of so many channels (tables 121, 124) by the names of entries, for
+#: what may go out
 TRANSMIT_REQUESTS = {
-    "spi1": 38, "spi2": 40, "spi3": 62, "spi4": 84, "spi5": 86, "usart1": 42, "usart2": 44,
-    "usart3": 46, "uart4": 64, "uart5": 66, "usart6": 72, "uart7": 80, "uart8": 82,
+    16: {
+        "spi1": 38, "spi2": 40, "spi3": 62, "spi4": 84, "spi5": 86, "usart1": 42, "usart2": 44,
+        "usart3": 46, "uart4": 64, "uart5": 66, "usart6": 72, "uart7": 80, "uart8": 82,
+    },
+    8: {"lpuart1": 10, "spi6": 12},
 }  # fmt: skip
-CHANNELS, GENERATORS, INPUTS = 16, 8, 128  # of the multiplexer
+CHANNELS, GENERATORS, INPUTS = 16, 8, 128  # of DMAMUX1; DMAMUX2 has half the channels
 
 
 class Dma(Peripheral):
@@ -154,10 +158,10 @@ class DmaMux(Peripheral):
         numberOfRequestGeneratorChannels: int = GENERATORS,
     ) -> None:
         super().__init__(machine)
-        has = numberOfOutputRequestChannels, numberOfRequestGeneratorChannels
-        if has != (CHANNELS, GENERATORS):
-            raise ValueError("only DMAMUX1 is modelled, 16 channels and 8 generators")
-        self.outputs = [Line() for _ in range(CHANNELS)]
+        has = numberOfOutputRequestChannels
+        if has not in TRANSMIT_REQUESTS or numberOfRequestGeneratorChannels != GENERATORS:
+            raise ValueError("a DMAMUX has 16 channels or 8, and 8 generators")
+        self.outputs = [Line() for _ in range(has)]
         self._levels = [False] * INPUTS
 
     def has_input(self, number: int) -> bool:
@@ -165,10 +169,13 @@ class DmaMux(Peripheral):
 
     def on_gpio(self, number: int, level: bool) -> None:
         self._levels[number] = level
-        for channel, ccr in enumerate(self.ccr):
+        for output, ccr in zip(self.outputs, self.ccr, strict=False):
             if ccr.dmareq_id == number:
-                self.outputs[channel].set(level)
+                output.set(level)
 
     @ccr.on_write
-    def _select(self, index: int) -> None:
-        self.outputs[index].set(self._levels[self.ccr[index].dmareq_id])
+    def _select(self, index: int, old: int) -> None:
+        if index < len(self.outputs):
+            self.outputs[index].set(self._levels[self.ccr[index].dmareq_id])
+        else:
+            self.ccr[index].value = old

@@ -48,8 +48,10 @@ CLOCKS = {
     "ethernet": [(AHB1, 15)],
     "rng": [(AHB2, 6)], "sdmmc2": [(AHB2, 9)],
     **{f"gpioPort{port}": [(AHB4, bit)] for bit, port in enumerate("ABCDEFGHIJK")},
-    "crc": [(AHB4, 19)], "hsem": [(AHB4, 25)],
+    "crc": [(AHB4, 19)], "bdma": [(AHB4, 21)], "dmamux2": [(AHB4, 21)], "hsem": [(AHB4, 25)],
+    "watchdog1": [(APB3, 6)],
     **{f"timer{n}": [(APB1L, bit)] for bit, n in enumerate((2, 3, 4, 5, 6, 7, 12, 13, 14))},
+    "lptim1": [(APB1L, 9)],
     "spi2": [(APB1L, 14)], "spi3": [(APB1L, 15)], "usart2": [(APB1L, 17)], "usart3": [(APB1L, 18)],
     "uart4": [(APB1L, 19)], "uart5": [(APB1L, 20)], "i2c1": [(APB1L, 21)], "i2c2": [(APB1L, 22)],
     "i2c3": [(APB1L, 23)], "uart7": [(APB1L, 30)], "uart8": [(APB1L, 31)],
@@ -57,6 +59,7 @@ CLOCKS = {
     "spi1": [(APB2, 12)], "spi4": [(APB2, 13)], "timer15": [(APB2, 16)], "timer16": [(APB2, 17)],
     "timer17": [(APB2, 18)], "spi5": [(APB2, 20)],
     "syscfg": [(APB4, 1)], "lpuart1": [(APB4, 3)], "spi6": [(APB4, 5)], "i2c4": [(APB4, 7)],
+    **{f"lptim{n}": [(APB4, n + 7)] for n in (2, 3, 4, 5)},
     "rtc": [(APB4, 16)],
 }  # fmt: skip
 

@@ -271,8 +271,9 @@ def test_what_the_world_lacks(name: str, tmp_path: Path, image: Path) -> None:
     assert told(tmp_path / "out", TLS.lstrip("\n") + script, world(more), limit=20) == sentence
 
 
-def test_a_reset_by_the_script(tmp_path: Path, image: Path) -> None:
-    script = "import machine\nprint('now')\nmachine.reset()\n"
+@pytest.mark.parametrize("how", ["machine.reset()", "deepsleep(*[])"])
+def test_a_reset_by_the_script(how: str, tmp_path: Path, image: Path) -> None:
+    script = f"import machine\ndeepsleep = machine.reset\n{how}\n"
     sentence = "the script has reset the camera, and nothing runs there any more (script line 3)"
     assert told(tmp_path / "out", script, scenarios.default()) == sentence
     result = json.loads((tmp_path / "out/result.json").read_text())

@@ -24,6 +24,7 @@ class FakeMachine:
         self.now = 0
         self.random = Random(1)
         self.rtc_start = datetime(2000, 1, 1)
+        self.deep = False
         self.base, self.ram = RAM, bytearray(RAM_SIZE)
         self.resets: list[str] = []
         self.logged: list[str] = []

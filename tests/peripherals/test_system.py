@@ -79,6 +79,9 @@ def test_reset_flags(machine: FakeMachine) -> None:
     rcc.note_reset("SFTRSTF")
     assert bus.read(RSR) == 1 << 24 | 1 << 22 | 1 << 17
     assert bus.read(0x130) == bus.read(RSR)
+    bus.write(RSR, 1 << 16)
+    rcc.note_reset("STANDBY")  # both domains and the CPU, no pin (table 57)
+    assert bus.read(RSR) == 1 << 20 | 1 << 19 | 1 << 17
 
 
 def test_backup_domain_survives_a_system_reset(machine: FakeMachine) -> None:

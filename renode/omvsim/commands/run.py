@@ -181,7 +181,7 @@ def tell(result: Result, trace: str | None) -> None:
         print(f"omvsim: stacked: {result.fault.frame}", file=sys.stderr)
         for line in result.wire:
             print(f"omvsim: on the wire before: {terminal.visible(line)}", file=sys.stderr)
-    if result.cause and result.cause != result.detail:
+    if result.cause and (result.cause != result.detail or result.outcome == "reset"):
         terminal.say("omvsim: ", ("why:", "red"), f" {result.cause}", stream=sys.stderr)
     if result.core_hz:
         print(

@@ -15,6 +15,7 @@ class FaultDict(TypedDict):
 
 class Core:
     event: int
+    deep: bool
     leap: int
     @property
     def now(self) -> int: ...

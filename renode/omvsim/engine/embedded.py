@@ -21,6 +21,7 @@ from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.flash import Flash
 from omvsim.peripherals.phy import Phy
+from omvsim.peripherals.pwr import Pwr
 from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rtc import Rtc
 from omvsim.peripherals.usart import Usart
@@ -28,6 +29,7 @@ from omvsim.peripherals.usart import Usart
 MOST_TOGETHER = 64  # cameras that the core takes at once
 PLACES = 1000  # unmodelled ones that are listed
 REASONS = {"limit": Stop.DEADLINE, "host": Stop.HOST, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
+LOST = ("itcm", "dtcm", "axiSram", "sram1", "sram2", "sram3", "sram4")  # in Standby mode
 OWN = ("_unmodelled", "unmodelled_beyond", "_printed", "_told", "_frames", "_hold_ns")
 Kind = TypeVar("Kind", bound=Component)
 
@@ -79,6 +81,7 @@ class Embedded(Part):
                 d.base, d.size, d.mem, d.wmask, d.w1c, d.flags, d.bus_read, d.bus_write, d.queue
             )  # fmt: skip
         self._rcc = self._only(Rcc)
+        self._pwr = self._only(Pwr)
         self._ethernet = self._only(Eth)
         self._ethernet.frame_ready = self._on_frame
         uart = self._hardware.components.get(board.console)
@@ -179,6 +182,8 @@ class Embedded(Part):
                 return REASONS[reason]
             case "event":
                 self._machine.run_events()
+            case "deep":
+                self._pwr.sleep_deep()
             case "reset":
                 self._reset("SFTRSTF")
                 return Stop.RESET
@@ -217,7 +222,8 @@ class Embedded(Part):
         self._uart.together(value > 0)
 
     def console_write(self, data: bytes) -> None:
-        self._uart.receive(data)
+        if not self._core.deep:
+            self._uart.receive(data)
 
     def console_read(self, rest: bool = False) -> bytes:
         if not (self._told or rest):
@@ -232,7 +238,8 @@ class Embedded(Part):
         return frames
 
     def send_frame(self, frame: bytes) -> None:
-        self._ethernet.receive_frame(frame)
+        if not self._core.deep:
+            self._ethernet.receive_frame(frame)
 
     def set_link(self, up: bool) -> None:
         for phy in self._hardware.all(Phy):
@@ -294,8 +301,13 @@ class Embedded(Part):
         return found[0]
 
     def _reset(self, reason: str) -> None:
-        """A system reset: memories keep their content (RM0433 8.4.2)."""
+        """A system reset: memories keep their content (RM0433 8.4.2), but not in Standby."""
         self._machine.reset_reason = None
+        for name in LOST if reason == "STANDBY" else ():
+            memory = self._hardware.components.get(name)
+            if isinstance(memory, Memory):
+                base = next(m.base for m in self._hardware.memories if m.component is memory)
+                self._core.write(base, bytes(memory.size))
         self._hardware.reset()
         self._rcc.note_reset(reason)
         self._core.reset(self._boot)

@@ -122,5 +122,13 @@ class Machine:
     def stop(self) -> None:
         self.core.stop()
 
+    @property
+    def deep(self) -> bool:
+        return self.core.deep
+
+    @deep.setter
+    def deep(self, deep: bool) -> None:
+        self.core.deep = deep
+
     def set_line(self, irq: int, level: bool) -> None:
         self.core.set_line(irq, level)

@@ -43,7 +43,8 @@ def _told(case: Case) -> str:
         case "fault" | "lockup" if case.fault:
             return _fault(case, case.fault)
         case "reset":
-            return f"{case.detail}{_line_with(case, 'reset()')}"
+            line = _line_with(case, "reset()") or _line_with(case, "deepsleep(")
+            return f"{case.detail}{line}"
     return case.detail
 
 

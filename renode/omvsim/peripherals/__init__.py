@@ -73,9 +73,11 @@ TYPES: dict[str, type[Component]] = {
 
 def wire_up(components: Mapping[str, Component]) -> None:
     """Connect what Renode's models have no lines for: the DMA's requests for what may go out, those
-    of the BDMA, and the clocks of all blocks."""
+    of the BDMA, what ends deep sleep, and the clocks of all blocks."""
     for rcc in (c for c in components.values() if isinstance(c, Rcc)):
         rcc.gate({n: c for n, c in components.items() if isinstance(c, Peripheral)})
+    for pwr in (c for c in components.values() if isinstance(c, Pwr)):
+        pwr.connect(components.values())
     for mux in (c for c in components.values() if isinstance(c, DmaMux)):
         for name, number in TRANSMIT_REQUESTS[len(mux.outputs)].items():
             block = components.get(name)

@@ -40,6 +40,7 @@ class Machine(Protocol):
 
     random: Random
     rtc_start: datetime  # the calendar at power-on; COLD_RTC: there is no battery
+    deep: bool  # the core's clock stands still: Stop or Standby mode
 
     @property
     def now(self) -> int: ...
@@ -69,7 +70,7 @@ class Machine(Protocol):
     def log(self, message: str) -> None: ...
 
     def reset(self, reason: str) -> None:
-        """Reset the system; `reason` is a flag of RCC_RSR, such as "SFTRSTF"."""
+        """Reset the system; `reason` is a flag of RCC_RSR, such as "SFTRSTF", or "STANDBY"."""
         ...
 
     def stop(self) -> None:

@@ -1,8 +1,8 @@
 """Extended interrupt and event controller (RM0433 section 20), CPU part.
 
 Configurable lines latch edges in PR and are masked by IMR. Direct lines carry a peripheral's own
-interrupt to the NVIC unmasked: EXTI only wakes the system for them. Events, the D3 domain and
-wake-up are not modelled; their registers keep what is written.
+interrupt to the NVIC unmasked, and do not end Stop mode, in which their peripherals have no clock.
+Events and the D3 domain are not modelled; their registers keep what is written.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Exti(Peripheral):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         self.outputs = [Line() for _ in range(LINES)]
+        self.wakeup = Line()  # of a configurable line: ends Stop mode
         self._defaults()
 
     def _defaults(self) -> None:
@@ -69,3 +70,4 @@ class Exti(Peripheral):
         for n in range(32):
             if lines >> n & 1:
                 self.outputs[index * 32 + n].set(pending >> n & 1)
+        self.wakeup.set(any(p.value & i.value for p, i in zip(self.pr, self.imr, strict=True)))

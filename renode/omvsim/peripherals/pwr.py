@@ -1,8 +1,21 @@
-"""Power control (RM0433 section 6). Regulators settle at once; there are no low-power modes."""
+"""Power control (RM0433 section 6): voltages, which settle at once, and Stop and Standby modes.
+
+What ends Stop mode are configurable lines of the EXTI, and Standby the RTC's alarms and wake-up
+timer. Not modelled: DStop and DStandby of single domains, wake-up pins, and that the clocks of
+timers stand still, too.
+"""
 
 from __future__ import annotations
 
-from omvsim.peripherals.base import Peripheral, Reg, bit, bits
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from omvsim.peripherals.base import Component, Line, Machine, Peripheral, Reg, bit, bits
+from omvsim.peripherals.exti import Exti
+from omvsim.peripherals.rcc import Rcc
+from omvsim.peripherals.rtc import Rtc
+
+FLAGS = 0b1111 << 5  # STOPF, SBF, SBF_D1, SBF_D2
 
 
 class Pwr(Peripheral):
@@ -31,6 +44,47 @@ class Pwr(Peripheral):
     wkupfr = Reg(0x24, access="r", wkupf=bits(0, 6))
     wkupepr = Reg(0x28, wkupen=bits(0, 6), wkupp=bits(8, 6), wkuppupd=bits(16, 12))
 
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._pending = Line()
+        self._stopped: Callable[[], object] = lambda: None
+        self._standby = False
+
+    def connect(self, blocks: Iterable[Component]) -> None:
+        """What wakes the core, and whose clocks it wakes with."""
+        for block in blocks:
+            match block:
+                case Exti():
+                    self._pending = block.wakeup
+                    block.wakeup.connect(partial(self._wake, standby=False))
+                case Rtc():
+                    for line in (block.AlarmIRQ, block.WakeupIRQ):
+                        line.connect(partial(self._wake, standby=True))
+                case Rcc():
+                    self._stopped = block.stopped
+
+    def sleep_deep(self) -> None:
+        """The core waits with SLEEPDEEP set: Standby where all domains may, else Stop (6.7.7)."""
+        cpucr = self.cpucr
+        self._standby = bool(cpucr.pdds_d1 and cpucr.pdds_d2 and cpucr.pdds_d3)
+        self.machine.deep = self._standby or not self._pending.level
+
+    def _wake(self, level: bool, standby: bool) -> None:
+        if not (level and self.machine.deep) or standby is not self._standby:
+            return
+        if standby:
+            self.cpucr.sbf = self.cpucr.sbf_d1 = self.cpucr.sbf_d2 = 1
+            self.machine.reset("STANDBY")
+            return
+        self.cpucr.stopf = 1
+        self.machine.deep = False
+        self._stopped()
+
+    @cpucr.on_write
+    def _clear_flags(self, value: int) -> None:
+        if value >> 9 & 1:
+            self.cpucr.value &= ~FLAGS
+
     @d3cr.on_write
     def _scale(self) -> None:
         """The voltage is what was asked for; VOSRDY and ACTVOSRDY stay set."""
@@ -50,7 +104,7 @@ class Pwr(Peripheral):
         self.wkupfr.wkupf &= ~value
 
     def reset(self) -> None:
-        """CR3 and WKUPEPR keep their values through a system reset (RM0433 6.8.4)."""
-        kept = self.cr3.value, self.wkupepr.value
+        """CR3, WKUPEPR and flags of CPUCR outlive a system reset (RM0433 6.8.4 to 6.8.8)."""
+        kept = self.cr3.value, self.wkupepr.value, self.cpucr.value & FLAGS
         super().reset()
-        self.cr3.value, self.wkupepr.value = kept
+        self.cr3.value, self.wkupepr.value, self.cpucr.value = kept

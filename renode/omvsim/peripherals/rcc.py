@@ -150,8 +150,10 @@ class Rcc(Peripheral):
         self._oscillators()
 
     def note_reset(self, reason: str) -> None:
-        """A reset happened for this reason, a flag such as "SFTRSTF" (RM0433 table 57)."""
-        for flag in (reason, "PINRSTF", "CPURSTF"):
+        """A reset happened for this reason, a flag such as "SFTRSTF" (RM0433 table 57); the end of
+        Standby is one of the domains."""
+        domains = reason == "STANDBY"
+        for flag in ("D1RSTF", "D2RSTF", "CPURSTF") if domains else (reason, "PINRSTF", "CPURSTF"):
             self.rsr.value |= 1 << RESET_FLAGS[flag]
 
     @cr.on_write
@@ -180,6 +182,15 @@ class Rcc(Peripheral):
             ready = OSCILLATORS[SYSTEM_CLOCKS[wanted]][1]
             if self.cr.value >> ready & 1:
                 self.cfgr.sws = wanted
+
+    def stopped(self) -> None:
+        """After Stop mode HSI is the system's clock, or CSI by STOPWUCK; the others are off."""
+        wakes = "CSI" if self.cfgr.stopwuck else "HSI"
+        self.cfgr.sw = self.cfgr.sws = SYSTEM_CLOCKS.index(wakes)
+        for name, (on, _, _) in OSCILLATORS.items():
+            self.cr.value &= ~(1 << on)
+            self.cr.value |= (name == wakes) << on
+        self._oscillators()
 
     @bdcr.on_write
     def _backup_domain(self) -> None:

@@ -186,6 +186,23 @@ static uint16_t halfword(Core *c, uint32_t address)
 
 enum { WFE = 0xBF20, WFI = 0xBF30, YIELD = 0xBF10 };
 
+void core_sleep(Core *c)
+{
+    c->sleeping = true;
+    c->deep_asked = c->scr >> 2 & 1; /* SLEEPDEEP: whoever has the core says how deep */
+}
+
+/* Its clock has begun to stand still, or goes on; SysTick and CYCCNT count nothing meanwhile. */
+static void deep_changed(Core *c)
+{
+    if (!c->deep) {
+        c->systick.base += c->now - c->deep_since;
+        if (c->dwt_ctrl & 1)
+            c->dwt_base += c->now - c->deep_since;
+    }
+    c->deep_since = c->deep ? c->now : 0;
+}
+
 static void after_run(Core *c, uc_err err, uint32_t pc)
 {
     if (c->intno >= 0) {
@@ -218,9 +235,10 @@ static void after_run(Core *c, uc_err err, uint32_t pc)
     core_set_reg(c, UC_ARM_REG_PC, pc | 1);
     if (err == UC_ERR_OK) {
         if (!c->stopping && halfword(c, pc - 2) == WFI)
-            c->sleeping = true;
+            core_sleep(c);
     } else if (err == UC_ERR_INSN_INVALID && halfword(c, pc - 2) == WFE) {
-        c->sleeping = !c->event_register;
+        if (!c->event_register)
+            core_sleep(c);
         c->event_register = false;
     } else if (err == UC_ERR_INSN_INVALID && halfword(c, pc - 2) == YIELD) {
         return;
@@ -232,11 +250,14 @@ static void after_run(Core *c, uc_err err, uint32_t pc)
 /* WFI and WFE end on an interrupt that would preempt if PRIMASK were clear (B1.5.19). */
 static void sleep_on(Core *c)
 {
-    if (nvic_any_pending(c) && nvic_candidate(c, nvic_execution_priority(c, false))) {
-        c->sleeping = false;
+    if (!c->deep && nvic_any_pending(c) && nvic_candidate(c, nvic_execution_priority(c, false))) {
+        c->sleeping = c->deep_asked = false;
         return;
     }
-    uint64_t next = c->limit < c->event ? c->limit : c->event, tick = systick_due(c);
+    if (c->deep_asked)
+        return;
+    uint64_t next = c->limit < c->event ? c->limit : c->event;
+    uint64_t tick = c->deep ? NEVER : systick_due(c);
     next = tick < next ? tick : next;
     if (next > c->now) {
         c->idle += next - c->now;
@@ -248,9 +269,9 @@ static void sleep_on(Core *c)
 uint64_t core_wake(Core *c)
 {
     if (!c->sleeping || c->reset_request || c->lockup || c->fault_stop || c->stop ||
-        nvic_candidate(c, nvic_execution_priority(c, false)))
+        (!c->deep && nvic_candidate(c, nvic_execution_priority(c, false))))
         return c->now;
-    uint64_t tick = systick_due(c), next = tick < c->event ? tick : c->event;
+    uint64_t tick = c->deep ? NEVER : systick_due(c), next = tick < c->event ? tick : c->event;
     return next < c->now ? c->now : next;
 }
 
@@ -262,6 +283,8 @@ const char *core_run(Core *c)
     for (;;) {
         if (c->mpu_changed)
             mpu_apply(c);
+        if (c->deep != (c->deep_since != 0))
+            deep_changed(c);
         if (c->reset_request)
             return "reset";
         if (c->lockup)
@@ -285,9 +308,14 @@ const char *core_run(Core *c)
                 return NULL;
             c->slice = c->now + SLICE;
         }
-        systick_update(c);
+        if (!c->deep)
+            systick_update(c);
         if (c->sleeping) {
             sleep_on(c);
+            if (c->deep_asked) {
+                c->deep_asked = false;
+                return "deep";
+            }
             if (c->sleeping)
                 continue;
         }

@@ -122,6 +122,8 @@ typedef struct {
     /* From here on: all that the core is between two runs, beside registers and memories */
     uint64_t now, idle; /* core clocks, and those skipped in WFI */
     bool stop, sleeping, event_register, reset_request, lockup, fault_stop;
+    bool deep, deep_asked; /* its clock stands; SLEEPDEEP was set as it went to sleep */
+    uint64_t deep_since;   /* 0: it runs */
     Nvic nvic;
     SysTick systick;
     uint32_t vtor, aircr, scr, ccr, shcsr, cfsr, hfsr, dfsr, mmfar, bfar, cpacr;
@@ -192,6 +194,7 @@ bool core_boot(Core *c);
 uc_err core_open(Core *c);
 const char *core_run(Core *c);
 uint64_t core_wake(Core *c);
+void core_sleep(Core *c);
 uint32_t core_reg(Core *c, int id);
 void core_set_reg(Core *c, int id, uint32_t value);
 void core_python_failed(Core *c);

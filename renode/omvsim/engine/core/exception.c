@@ -123,7 +123,7 @@ void exception_return(Core *c, uint32_t exc_return)
     core_set_reg(c, UC_ARM_REG_PC, f[6] | 1);
     c->event_register = true;
     if ((c->scr & 2) && to_thread) /* SLEEPONEXIT */
-        c->sleeping = true;
+        core_sleep(c);
 }
 
 /* Take a synchronous fault, escalated to HardFault where its own handler cannot run
@@ -188,6 +188,8 @@ bool core_boot(Core *c)
     memset(c->mpu, 0, sizeof c->mpu);
     c->mpu_changed = true;
     c->sleeping = c->event_register = c->reset_request = c->lockup = false;
+    c->deep = c->deep_asked = false;
+    c->deep_since = 0;
     c->stop = c->fault_stop = false;
     c->fault.valid = false;
     nvic_reset(c);

@@ -440,6 +440,7 @@ static PyGetSetDef getset[] = {
 
 static PyMemberDef members[] = {
     {"now", T_ULONGLONG, offsetof(Core, now), READONLY, "core clocks since power-on"},
+    {"deep", T_BOOL, offsetof(Core, deep), 0, "its clock stands still, no interrupt wakes it"},
     {"idle", T_ULONGLONG, offsetof(Core, idle), READONLY, "core clocks slept through"},
     {"leap", T_UINT, offsetof(Core, leap.first), 0,
      "reads of a register after which a loop may be one that waits, 0: never; from reset() on"},

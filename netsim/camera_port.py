@@ -13,13 +13,15 @@ from netsim.link.faults import FROM_CAMERA, TO_CAMERA, Faults
 from netsim.link.rules import Function, FunctionStage, RuleStage
 from netsim.scenario import Fault, Rule, Scenario
 
+MOST_EVENTS = 20_000  # that are kept
+
 
 class CameraPort:
     """To the switch a Port; the camera's side are `transmit` and `take`.
 
     `scenario` tells about this cable alone: `[camera]`, `[[fault]]`, `[[rule]]`, seed, time.
-    `events` tells the conversation so far; `on_event` is called with each event, `on_frame`
-    with each frame at the camera's end and its time in ns.
+    `events` tells the conversation so far, of a long one the last part; `on_event` is called with
+    each event, `on_frame` with each frame at the camera's end and its time in ns.
     """
 
     def __init__(
@@ -125,6 +127,8 @@ class CameraPort:
     def tell(self, event: Event) -> None:
         """A step of the conversation."""
         self.events.append(event)
+        if len(self.events) > MOST_EVENTS:
+            del self.events[: MOST_EVENTS // 2]
         if self.on_event:
             self.on_event(event)
 

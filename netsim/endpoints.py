@@ -1,6 +1,7 @@
 """The scenario's servers and clients, put to work on their hosts."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property, partial
 from ipaddress import IPv4Address
@@ -20,6 +21,7 @@ from netsim.tls.certificates import Authority
 from netsim.tls.dtls import Dtls, DtlsClient, DtlsServer
 from netsim.tls.openssl import Tls, TlsLayer
 
+MOST_PEERS = 10_000  # that are kept
 _DTLS_PATIENCE = 60 * SECOND  # for a handshake that has begun
 
 
@@ -39,7 +41,7 @@ class Endpoints:
         secrets: Callable[[bytes], None],
         camera_address: Callable[[str], IPv4Address | None],
     ) -> None:
-        self.peers: list[Peer] = []
+        self.peers: list[Peer] = []  # of many the last
         self._scenario, self._tell, self._secrets = scenario, tell, secrets
         self.camera_address = camera_address
         self.authority = Authority(scenario)
@@ -104,13 +106,19 @@ class Endpoints:
         if client.count:
             Visits(self, host, client)
 
+    def note(self, record: Peer) -> None:
+        """Keep what is known of a connection."""
+        self.peers.append(record)
+        if len(self.peers) > MOST_PEERS:
+            del self.peers[: MOST_PEERS // 2]
+
     def serve(self, host: Host, server: Server) -> None:
         """Put a server to work; raises UserError if its certificate or ciphers are no good."""
         port, mss = server.listening_port, server.mss or MSS
 
         def accept() -> tuple[Application, Peer]:
             record = Peer(server.name, "server", server.kind, port)
-            self.peers.append(record)
+            self.note(record)
             made = self._application(host, server, record)
             return Impatient(made, server.idle_ms, server.end) if server.idle_ms else made, record
 
@@ -173,14 +181,15 @@ class Visits:
             return
         client = self._client
         record = Peer(client.name, "client", client.kind, client.port)
-        self._endpoints.peers.append(record)
+        self._endpoints.note(record)
         text = repeated(client.send, client.size)
         caller = Caller(record, text, client.hold_ms, self._finished, client.end)
         self._connect(address, caller, record)
 
     def _finished(self, record: Peer) -> None:
         if record.opened_ns is None:  # nobody listens yet: not a visit
-            self._endpoints.peers.remove(record)
+            with suppress(ValueError):  # many have come since
+                self._endpoints.peers.remove(record)
             self._call_again_later()
             return
         self._left -= 1

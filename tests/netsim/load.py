@@ -17,18 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hostile import (
-    SERVER,
-    WORLD,
-    Row,
-    answers,
-    datagrams,
-    ends,
-    hellos,
-    open_ends,
-    records,
-    visitors,
-)  # fmt: skip
+from hostile import SERVER, WORLD, Row, datagrams, records, visitors
+from hostile_camera import answers, ends, hellos, open_ends
 from omvsim.testbed import SECOND, Testbed
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether

@@ -19,6 +19,7 @@ from scapy.packet import Raw
 from station import ADDRESS, Collector, OpenNetwork, SslClient, Station, lease
 
 import netsim
+from netsim import camera_port, endpoints
 from netsim.errors import UserError
 from netsim.stack.application import Stream
 from netsim.stack.rto import MS, SECOND
@@ -203,6 +204,21 @@ def test_without_link_nothing_passes(open_network: OpenNetwork) -> None:
     ping = station.host.ping(IPv4Address("192.168.1.1"), station.now)
     station.run(3 * SECOND)
     assert ping.reply_ns is not None
+
+
+def test_of_a_long_conversation_the_last_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_port, "MOST_EVENTS", 10)
+    monkeypatch.setattr(endpoints, "MOST_PEERS", 4)
+    with netsim.build(netsim.scenario.default()) as network:
+        station, told = Station(network), list[netsim.Event]()
+        network.camera.on_event = told.append
+        for _ in range(20):
+            station.host.connect(IPv4Address("93.184.215.14"), 443, Collector(b"?"), station.now)
+            station.run(SECOND)
+        assert len(told) > 40
+        assert 5 <= len(network.camera.events) <= 10
+        assert network.camera.events == told[-len(network.camera.events) :]
+        assert 2 <= len(network.peers) <= 4
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -93,5 +93,7 @@ def test_it_reaches_nothing_outside_of_its_domain(bus: FakeMachine, where: int) 
 
 
 def test_its_multiplexer_has_eight_channels(bus: FakeMachine) -> None:
-    bus.write_bus(MUX2 + 4 * 8, 9, 4)
-    assert bus.read_bus(MUX2 + 4 * 8, 4) == 0
+    for channel in (7, 8):
+        bus.write_bus(MUX2 + 4 * channel, 9, 4)
+    assert [bus.read_bus(MUX2 + 4 * channel, 4) for channel in (7, 8)] == [9, 0]
+    assert bus.devices[MUX2].unmodelled == [32, 32]

@@ -24,7 +24,9 @@ EXPLAINED = {
     r"RCC\.(C1_)?A\w+LPENR resets to": "0 in the file, not in RM",
     r"HSEM\.HSEM_ICR is writable": "what clears ISR has to be written (10.4.4)",
     r"RCC\.(CR|C1_APB4ENR) resets to": "the file gives 0 for ready flags and a second name",
-    r"DMAMUX2\.at_\w+ not in the file": "one class for both: the channels above read 0",
+    r"ADC[13]\.(CR|CFGR|\w*HTR\d|LTR1) resets to": "other values in the file than in RM",
+    r"ADC1\.at_[13]\w\w not in the file": "ADC2 and what they share: a block of its own there",
+    r"ADC3\.at_3\w\w not in the file": "as with ADC1",
     r"DMAMUX2\.RGCFR is writable": "what clears RGSR has to be written",
     r"RTC\.RTC_ISR resets to": "the shadow registers' flag, as after their first period",
     r"EXTI\.CPUIMR[23] resets to": "other values in the file than in RM",
@@ -62,7 +64,12 @@ def differences() -> tuple[int, list[str]]:
                 found.append(f"{name}: nothing at {place.address}")
                 continue
             first, size = block.regions[place.region]
-            ours = {at: reg for reg in block._registers.values() for at in reg.offsets()}
+            ours = {
+                at: reg
+                for reg in block._registers.values()
+                for at in reg.offsets()
+                if not block._absent[0] <= at // 4 < block._absent[1]
+            }
             theirs: dict[int, list] = {}
             for register in known.registers:
                 theirs.setdefault(first + register.address_offset, []).append(register)

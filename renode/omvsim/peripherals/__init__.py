@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from functools import partial
 
+from omvsim.peripherals.adc import Adc
 from omvsim.peripherals.base import Component, Memory, Peripheral
 from omvsim.peripherals.bdma import CHANNELS as BDMA_CHANNELS
 from omvsim.peripherals.bdma import Bdma
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Dwt, Nvic
 from omvsim.peripherals.crc import Crc
+from omvsim.peripherals.dac import Dac
 from omvsim.peripherals.dbgmcu import Dbgmcu
 from omvsim.peripherals.dma import TRANSMIT_REQUESTS, Dma, DmaMux
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
+from omvsim.peripherals.fmc import Fmc
 from omvsim.peripherals.gpio import Gpio
 from omvsim.peripherals.hsem import Hsem
 from omvsim.peripherals.i2c import I2c
@@ -51,7 +54,10 @@ TYPES: dict[str, type[Component]] = {
     "Miscellaneous.LED": Led,
     "Miscellaneous.STM32_DMAMUX": DmaMux,
     "Miscellaneous.STM32H743_RCC": Rcc,
+    "Miscellaneous.STM32H7_ADC": Adc,
+    "Miscellaneous.STM32H7_DAC": Dac,
     "Miscellaneous.STM32H7_DBGMCU": Dbgmcu,
+    "Miscellaneous.STM32H7_FMC": Fmc,
     "Miscellaneous.STM32H7_HSEM": Hsem,
     "Miscellaneous.STM32H7_PWR": Pwr,
     "Miscellaneous.STM32H7_RNG": Rng,

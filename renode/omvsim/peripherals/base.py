@@ -285,6 +285,7 @@ class Peripheral(Component):
         self.mem[:] = memoryview(self._reset)
         self.flags = array("I", self._modelled)
         self.clocked = True
+        self._absent = 0, 0
         self.queue: list[int] = []
         self.access_size = 4  # bytes of the last one to a hook
         self._writers: dict[int, Callable[[int], object]] = {}
@@ -346,8 +347,15 @@ class Peripheral(Component):
             self.clocked = on
             self._mark()
 
+    def _without(self, first: int, end: int) -> None:
+        """Registers from `first` to `end` that the class has, and this block has not."""
+        self._absent = first // 4, end // 4
+        self._mark()
+
     def _mark(self) -> None:
         self.flags[:] = self._modelled if self.clocked else array("I", [0] * len(self.flags))
+        for i in range(*self._absent):
+            self.flags[i] = 0
 
     def reset(self) -> None:
         self.mem[:] = memoryview(self._reset)

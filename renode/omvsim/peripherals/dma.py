@@ -162,6 +162,7 @@ class DmaMux(Peripheral):
         if has not in TRANSMIT_REQUESTS or numberOfRequestGeneratorChannels != GENERATORS:
             raise ValueError("a DMAMUX has 16 channels or 8, and 8 generators")
         self.outputs = [Line() for _ in range(has)]
+        self._without(4 * has, 4 * CHANNELS)
         self._levels = [False] * INPUTS
 
     def has_input(self, number: int) -> bool:
@@ -174,8 +175,5 @@ class DmaMux(Peripheral):
                 output.set(level)
 
     @ccr.on_write
-    def _select(self, index: int, old: int) -> None:
-        if index < len(self.outputs):
-            self.outputs[index].set(self._levels[self.ccr[index].dmareq_id])
-        else:
-            self.ccr[index].value = old
+    def _select(self, index: int) -> None:
+        self.outputs[index].set(self._levels[self.ccr[index].dmareq_id])

@@ -43,15 +43,16 @@ RESET_FLAGS = {
 AHB3, AHB1, AHB2, AHB4, APB3, APB1L, APB1H, APB2, APB4 = range(9)
 #: enable bits of xxENR (RM0433 8.7.40 to 8.7.48) by the names of entries; one of several will do
 CLOCKS = {
-    "quadspi": [(AHB3, 14)], "sdmmc1": [(AHB3, 16)],
+    "fmc": [(AHB3, 12)], "quadspi": [(AHB3, 14)], "sdmmc1": [(AHB3, 16)],
     "dma1": [(AHB1, 0)], "dma2": [(AHB1, 1)], "dmamux1": [(AHB1, 0), (AHB1, 1)],
-    "ethernet": [(AHB1, 15)],
+    "adc12": [(AHB1, 5)], "ethernet": [(AHB1, 15)],
     "rng": [(AHB2, 6)], "sdmmc2": [(AHB2, 9)],
     **{f"gpioPort{port}": [(AHB4, bit)] for bit, port in enumerate("ABCDEFGHIJK")},
-    "crc": [(AHB4, 19)], "bdma": [(AHB4, 21)], "dmamux2": [(AHB4, 21)], "hsem": [(AHB4, 25)],
+    "crc": [(AHB4, 19)], "bdma": [(AHB4, 21)], "dmamux2": [(AHB4, 21)], "adc3": [(AHB4, 24)],
+    "hsem": [(AHB4, 25)],
     "watchdog1": [(APB3, 6)],
     **{f"timer{n}": [(APB1L, bit)] for bit, n in enumerate((2, 3, 4, 5, 6, 7, 12, 13, 14))},
-    "lptim1": [(APB1L, 9)],
+    "lptim1": [(APB1L, 9)], "dac": [(APB1L, 29)],
     "spi2": [(APB1L, 14)], "spi3": [(APB1L, 15)], "usart2": [(APB1L, 17)], "usart3": [(APB1L, 18)],
     "uart4": [(APB1L, 19)], "uart5": [(APB1L, 20)], "i2c1": [(APB1L, 21)], "i2c2": [(APB1L, 22)],
     "i2c3": [(APB1L, 23)], "uart7": [(APB1L, 30)], "uart8": [(APB1L, 31)],

@@ -8,6 +8,7 @@ from omvsim.peripherals.flash import Flash
 KEYR, OPTKEYR, CR, SR, CCR, OPTCR, WPSN_CUR, WPSN_PRG = (
     0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x38, 0x3C,
 )  # fmt: skip
+OPTSR_CUR, OPTSR_PRG, BOOT_PRG = 0x1C, 0x20, 0x44
 LOCK, PG, SER, BER, X64, FW, START, EOPIE = 1, 2, 4, 8, 3 << 4, 1 << 6, 1 << 7, 1 << 16
 BSY, WBNE, QW, EOP, WRPERR, PGSERR, STRBERR, INCERR, DBECCERR = (
     1 << n for n in (0, 1, 2, 16, 17, 18, 19, 21, 26)
@@ -173,6 +174,30 @@ def test_write_protection_by_option_bytes(chip: Chip) -> None:
     assert chip.bus.read(SR) & WRPERR
     chip.flash.reset()
     assert chip.bus.read(WPSN_CUR) == 0xFE
+
+
+def test_a_reset_swaps_the_banks_and_their_registers(chip: Chip) -> None:
+    """SWAP_BANK_OPT (4.3.13): what was bank 2 is at the address and behind the registers of 1."""
+    chip.program(0, WORD)
+    chip.bus.write(OPTKEYR, 0x08192A3B)
+    chip.bus.write(OPTKEYR, 0x4C5D6E7F)
+    chip.bus.write(OPTSR_PRG, chip.bus.read(OPTSR_CUR) | 1 << 31)
+    chip.bus.write(BOOT_PRG, 0x1FF00810)
+    chip.bus.write(OPTCR, 2)
+    chip.machine.run(chip.machine.now + 2 * 10**9)
+    assert chip.bus.read(OPTSR_CUR) >> 31 == 1
+    assert bytes(chip.memory[0].data[:32]) == WORD  # until the reset
+    assert chip.flash.boot_address == 0x08100000
+    chip.changed.clear()
+    chip.flash.reset()
+    assert chip.bus.read(OPTCR) == 1 << 31 | LOCK
+    assert [bytes(memory.data[:32]) for memory in chip.memory] == [b"\xff" * 32, WORD]
+    assert chip.changed == [(0, 0, 0x100000), (1, 0, 0x100000)]
+    chip.unlock()
+    chip.program(0, WORD[::-1])
+    assert bytes(chip.memory[0].data[:32]) == WORD[::-1]
+    chip.flash.reset()
+    assert bytes(chip.memory[1].data[:32]) == WORD
 
 
 def test_reset_cuts_an_operation_off(chip: Chip) -> None:

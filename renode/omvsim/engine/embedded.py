@@ -15,7 +15,7 @@ from omvsim.engine.machine import SECOND, Machine
 from omvsim.engine.snapshot import Whole
 from omvsim.engine.unicorn import Core, doze
 from omvsim.errors import UserError
-from omvsim.image import Image
+from omvsim.image import BOOT_ADDRESS, Image
 from omvsim.peripherals.base import COLD_RTC, Component, Memory, Part
 from omvsim.peripherals.cortex import CortexM
 from omvsim.peripherals.eth.mac import Eth
@@ -63,7 +63,7 @@ class Embedded(Part):
         self._frames: list[tuple[int, bytes]] = []
         self._hardware = board.build(self._machine)
         self._machine.frequency = self._only(CortexM).clock_mhz * 1_000_000
-        flash = self._only(Flash)
+        flash = self._flash = self._only(Flash)
         flash.changed = self._on_flash_changed
         self._flash_write = flash.flash_write
         self._banks: dict[int, int] = {}  # base address: bank
@@ -310,4 +310,6 @@ class Embedded(Part):
                 self._core.write(base, bytes(memory.size))
         self._hardware.reset()
         self._rcc.note_reset(reason)
-        self._core.reset(self._boot)
+        chosen = self._flash.boot_address  # by option bytes
+        if chosen == BOOT_ADDRESS or not self._core.reset(chosen):
+            self._core.reset(self._boot)

@@ -1,8 +1,9 @@
 """Embedded flash memory (RM0433 section 4): unlock, erase, program, both banks.
 
-Durations are typical values of DS12110 table 53 at the parallelism of PSIZE. Not modelled: the
-CRC unit, protected and secure areas, bank swapping, ECC on reads (programming a flash word twice
-reports DBECCERR at once).
+Durations are typical values of DS12110 table 53 at the parallelism of PSIZE. Banks are swapped by a
+system reset, their registers with them, so that their contents change places. Not modelled: the CRC
+unit, protected and secure areas, ECC on reads (programming a flash word twice reports DBECCERR at
+once).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ OPTION_NS = 1_000_000_000
 BSY, WBNE, QW = 1, 2, 4
 EOP, WRPERR, PGSERR, STRBERR, INCERR = (1 << n for n in (16, 17, 18, 19, 21))
 DBECCERR = 1 << 26
+SWAP_BANK = 1 << 31  # of OPTCR; SWAP_BANK_OPT of OPTSR
 FLAGS = 0x1FEF0000
 
 
@@ -77,7 +79,7 @@ class Flash(Peripheral):
     ccr = RegArray(0x14, 2, stride=0x100, access="w")
     optcr = RegArray(
         0x18, 2, reset=1, stride=0x100, optlock=bit(0), optstart=bit(1), mer=bit(4),
-        optchangeerrie=bit(30), swap_bank=bit(31),
+        optchangeerrie=bit(30), swap_bank=bit(31, "r"),
     )  # fmt: skip
     optsr_cur = RegArray(0x1C, 2, reset=0x1406AAF0, stride=0x100, access="r")
     optsr_prg = RegArray(0x20, 2, reset=0x1406AAF0, stride=0x100)
@@ -100,6 +102,12 @@ class Flash(Peripheral):
         #: called after flash contents changed: (memory, offset, size)
         self.changed: Callable[[Memory, int, int], object] | None = None
         self._option_keys = 0
+        self.swapped = 0  # SWAP_BANK as it is in effect
+
+    @property
+    def boot_address(self) -> int:
+        """Where the core starts: BOOT_ADD0, as the boot pin is low (2.6)."""
+        return self.boot_cur.value << 16 & 0xFFFFFFFF
 
     def reset(self) -> None:
         """Option bytes stay; a running operation is cut off and leaves the old contents."""
@@ -110,7 +118,17 @@ class Flash(Peripheral):
         for bank in self.banks:
             bank.reset()
         self._option_keys = 0
+        if self.optsr_cur[0].value & SWAP_BANK != self.swapped:
+            self._swap()
+        self._set_optcr(1 | self.swapped)
         self._update_irq()
+
+    def _swap(self) -> None:
+        self.swapped ^= SWAP_BANK
+        first, second = (bank.memory.data for bank in self.banks)
+        first[:], second[:] = bytes(second), bytes(first)
+        for bank in (0, 1):
+            self._tell(bank, 0, self.banks[bank].memory.size)
 
     def _options(self) -> list[tuple[RegView, RegView]]:
         """Option registers in effect, and what programming them would make of them."""

@@ -210,15 +210,20 @@ def test_a_clock_that_is_not_the_boards_is_told(omvsim: Run, tmp_path: Path) -> 
 def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path) -> None:
     (tmp_path / "script.py").write_text(
         "from machine import mem32\nmem32[0x48020004] = 5\nmem32[0x4001100C]\n"
+        "mem32[0x58020840]\n"
         "print(hex(mem32[0x40080010] & 0xFFFFFFFF))\n"
     )
     done = omvsim("run", "-q", "--trace", "unmodelled", "--out", tmp_path / "out",
                   tmp_path / "script.py")  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "0x80000000\n")
-    off, read, written = done.stderr.splitlines()
+    off, read, written, none = done.stderr.splitlines()
     assert re.fullmatch(
-        r"omvsim: 0x4001100C: read near pc 0x08\w{6}, 1 times \(usart1 \+ 0xC: no register of it, "
-        r"or its clock in the RCC is off\), machine_mem_subscr \(machine_mem.c:\d+\)", off,
+        r"omvsim: 0x4001100C: read near pc 0x08\w{6}, 1 times \(BRR of usart1: its clock in the RCC "
+        r"is off\), machine_mem_subscr \(machine_mem.c:\d+\)", off,
+    )  # fmt: skip
+    assert re.fullmatch(
+        r"omvsim: 0x58020840: read near pc 0x08\w{6}, 1 times \(gpioPortC \+ 0x40: no register of "
+        r"it\), machine_mem_subscr \(machine_mem.c:\d+\)", none,
     )  # fmt: skip
     assert re.fullmatch(
         r"omvsim: 0x48020004: write of 0x5 near pc 0x08\w{6}, 1 times \(DCMI \+ 0x4\), "

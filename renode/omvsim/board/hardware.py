@@ -100,14 +100,18 @@ class Board:
                 return entry.name
         return CONSOLE
 
-    def at(self, address: int) -> tuple[str, int] | None:
-        """The entry whose registers lie there, and the offset in it."""
+    def at(self, address: int) -> tuple[str, int, str] | None:
+        """The entry whose registers lie there, the offset in it, and the register's name if it has
+        one there."""
         for entry in self.entries.values():
             for place in entry.registrations if entry.name != "sysbus" else ():
                 if place.bus == "sysbus" and place.address is not None:
                     offset = address - place.address
-                    if 0 <= offset < extent(TYPES[entry.type], entry, place):
-                        return entry.name, offset
+                    kind = TYPES[entry.type]
+                    if 0 <= offset < extent(kind, entry, place):
+                        within = kind.regions.get(place.region, (0, 0))[0] + offset
+                        named = issubclass(kind, Peripheral) and kind.named(within)
+                        return entry.name, offset, named or ""
         return None
 
     @property

@@ -202,7 +202,10 @@ def unmodelled(result: Result) -> Iterator[str]:
         tag = next((tag for tag in board.tags if tag.first <= access.address <= tag.last), None)
         block = f" ({tag.name} + 0x{access.address - tag.first:X})" if tag else ""
         if at := board.at(access.address):
-            block = f" ({at[0]} + 0x{at[1]:X}: no register of it, or its clock in the RCC is off)"
+            name, offset, register = at
+            block = f" ({name} + 0x{offset:X}: no register of it)"
+            if register:
+                block = f" ({register} of {name}: its clock in the RCC is off)"
         place = place_at(elf, access.pc) if elf else ""
         yield f"{access}{block}{', ' * bool(place)}{place}"
 

@@ -299,6 +299,15 @@ class Peripheral(Component):
                 if reg.read_hook:
                     self._readers[offset] = self._reader(reg, index)
 
+    @classmethod
+    def named(cls, offset: int) -> str:
+        """The register at a byte offset, with its number where there are several; "": none."""
+        for name, reg in cls._registers.items():
+            for number, at in enumerate(reg.offsets()):
+                if at == offset & ~3:
+                    return f"{name.upper()}{f'[{number}]' * isinstance(reg, RegArray)}"
+        return ""
+
     def _reader(self, reg: Reg, index: int) -> Callable[[], int]:
         hook = cast(Callable[..., int], getattr(self, reg.read_hook))
         if inspect.signature(hook).parameters:

@@ -218,7 +218,7 @@ def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path)
     assert (done.returncode, done.stdout) == (0, "0x80000000\n")
     off, read, written, none = done.stderr.splitlines()
     assert re.fullmatch(
-        r"omvsim: 0x4001100C: read near pc 0x08\w{6}, 1 times \(BRR of usart1: its clock in the RCC "
+        r"omvsim: 0x4001100C: read near pc 0x08\w{6}, 1 times \(BRR of usart1: its clock in the "
         r"is off\), machine_mem_subscr \(machine_mem.c:\d+\)", off,
     )  # fmt: skip
     assert re.fullmatch(

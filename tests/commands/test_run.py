@@ -219,7 +219,7 @@ def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path)
     off, read, written, none = done.stderr.splitlines()
     assert re.fullmatch(
         r"omvsim: 0x4001100C: read near pc 0x08\w{6}, 1 times \(BRR of usart1: its clock in the "
-        r"is off\), machine_mem_subscr \(machine_mem.c:\d+\)", off,
+        r"RCC is off\), machine_mem_subscr \(machine_mem.c:\d+\)", off,
     )  # fmt: skip
     assert re.fullmatch(
         r"omvsim: 0x58020840: read near pc 0x08\w{6}, 1 times \(gpioPortC \+ 0x40: no register of "

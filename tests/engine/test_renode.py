@@ -246,3 +246,19 @@ def test_a_datagram_may_go_without_a_checksum() -> None:
     """RFC 768: all zeros, where the IP header has its own."""
     frame = bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(chksum=0) / bytes(40))
     assert renode.mended(frame) == frame
+
+
+def test_cameras_that_sleep_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`wake`, by which several go on together: a slice, asleep twice as long each time."""
+    engine = object.__new__(renode.Renode)
+    engine.now = engine.instructions = 0
+    engine._slice, engine._frames, engine._printed = renode.SLICE, [], bytearray()
+    told = [(100_000, 2_000, ""), (200_000, 4_000, ""), (10**7, 9_000, ""), (2 * 10**7, 9_999, ""),
+            (3 * 10**7, 10**4, ""), (4 * 10**7, 10**4, ""), (5 * 10**7, 10**4, "c 49000000 41\n"),
+            (6 * 10**7, 10**4, ""), (7 * 10**7, 10**7, "")]  # fmt: skip
+    waits = []
+    for now, instructions, more in told:
+        monkeypatch.setattr(engine, "_do", lambda c, a=f"{more}t {now} {instructions}": a)
+        engine._step(now)
+        waits.append((engine.wake - engine.now) / 1e6)
+    assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 0.1, 0.2, 0.1]

@@ -44,6 +44,8 @@ STRIDE = 100_000_000  # ns of virtual time between two looks at the host's clock
 #: ns of virtual time between two looks at what came out. Of a TLS client: shorter ones change no
 #: time and cost more, 0.2 ms saves a tenth of the host's and adds 70 ms to the camera's
 SLICE = 100_000
+ASLEEP = 5_000_000  # the longest, of a core that sleeps,
+BUSY = 25  # which executes less than one instruction in so many ns
 STALLED = 20.0  # host seconds in which Renode uses no core at all, and says nothing
 MOST = 300.0  # seconds of a core for its start, or for one command
 #: of what came in one slice, why a run has come back
@@ -127,6 +129,7 @@ class Renode:
         if self.version != RELEASE:
             raise UserError(f"{program}: Renode {self.version}, needs {RELEASE}: set RENODE")
         self.now = self.instructions = self.hertz = self.programmed_hertz = 0
+        self._slice = SLICE
         self.evidence: Path | None = None  # a folder for Renode's log
         self.patience_ns = self.hold_ns = self.unmodelled_beyond = 0
         self.fault: Fault | None = None
@@ -195,6 +198,7 @@ class Renode:
                 return Stop.HOST
 
     def _step(self, until: int) -> Stop:
+        began = self.now, self.instructions
         told = self._do(f"link Step {until} {SLICE}")
         stops = [Stop.DEADLINE]
         for line in told.splitlines():
@@ -216,11 +220,14 @@ class Renode:
                 case "x":
                     self.fault = _fault(int(at), data)
                     stops.append(Stop.FAULT)
+        idle = (self.instructions - began[1]) * BUSY < self.now - began[0] and len(stops) == 1
+        self._slice = min(2 * self._slice, ASLEEP) if idle else SLICE
         return max(stops, key=GRAVITY.index)
 
     @property
     def wake(self) -> int:
-        return self.now
+        """What comes in may be late by a slice, asleep a longer one: nobody need ask before."""
+        return self.now + self._slice
 
     def doze(
         self, others: Sequence[tuple[Engine, int]], until: int, lookahead: int

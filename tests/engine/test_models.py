@@ -18,6 +18,7 @@ from omvsim.peripherals.base import Peripheral
 BOARD = load(Path(__file__).parents[2] / "renode/portenta_h7.repl")  # which has them all
 OURS = sorted(path.stem for path in (BOARD.path.parent / "models").glob("*.cs"))
 RCC, RTC, RNG, SDMMC1, HSEM = 0x58024400, 0x58004000, 0x48021800, 0x52007000, 0x58026400
+MDMA = 0x52000000
 MS, SECOND = 10**6, 10**9
 START = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -238,3 +239,23 @@ def test_a_semaphore_is_taken_in_one_step_or_two(bus: Bus) -> None:
     assert bus.read(HSEM + 4 * 31) == lock | mine
     bus.write(HSEM + 0x140, 0x1234 << 16 | mine)
     assert (bus.read(HSEM + 4 * 31), bus.read(HSEM + 0x108)) == (0, 1 << 31)
+
+
+def test_the_mdma_goes_to_the_cores_memory_and_back(bus: Bus) -> None:
+    """By its bus to the core (SBUS, DBUS), 16 bytes of SRAM4 each way."""
+    clocks_on(bus)
+    words = [0x01234567, 0x89ABCDEF, 0xDEADBEEF, 0x0BADCAFE]
+    for n, word in enumerate(words):
+        bus.write(0x38000000 + 4 * n, word)
+    for source, target, buses in (
+        (0x38000000, 0x2001FFE0, 1 << 17), (0x2001FFE0, 0x38000100, 1 << 16),
+    ):  # fmt: skip
+        tcr = 2 | 2 << 2 | 2 << 4 | 2 << 6 | 2 << 8 | 2 << 10 | 15 << 18 | 1 << 28 | 1 << 30
+        for offset, value in (
+            (0x50, tcr), (0x54, 16), (0x58, source), (0x5C, target), (0x68, buses),
+            (0x4C, 1), (0x4C, 1 | 1 << 16),
+        ):  # fmt: skip
+            bus.write(MDMA + offset, value)
+        assert bus.read(MDMA + 0x40) == 0b11110  # ISR of channel 0
+        bus.write(MDMA + 0x44, 0b11110)
+    assert [bus.read(0x38000100 + 4 * n) for n in range(4)] == words

@@ -57,13 +57,17 @@ class FakeMachine:
             raise BusError(address)
         self.ram[address - self.base : address - self.base + len(data)] = data
 
-    def read_bus(self, address: int, size: int) -> int:
+    def read_bus(self, address: int, size: int, tcm: bool = False) -> int:
+        if tcm:
+            raise BusError(address)
         for base, bus in self.devices.items():
             if base <= address < base + bus.p.size:
                 return bus.read(address - base, size)
         return int.from_bytes(self.read_memory(address, size), "little")
 
-    def write_bus(self, address: int, value: int, size: int) -> None:
+    def write_bus(self, address: int, value: int, size: int, tcm: bool = False) -> None:
+        if tcm:
+            raise BusError(address)
         for base, bus in self.devices.items():
             if base <= address < base + bus.p.size:
                 bus.write(address - base, value, size)

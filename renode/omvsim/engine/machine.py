@@ -82,34 +82,34 @@ class Machine:
         self._order, self.events[:] = state["_order"], events
         self.core.event = events[0][0] if events else NEVER
 
-    def read_memory(self, address: int, size: int) -> bytes:
-        self._check_master(address)
+    def read_memory(self, address: int, size: int, tcm: bool = False) -> bytes:
+        self._check_master(address, tcm)
         try:
             return self.core.read(address, size)
         except LookupError:
             raise BusError(address) from None
 
-    def write_memory(self, address: int, data: bytes) -> None:
-        self._check_master(address)
+    def write_memory(self, address: int, data: bytes, tcm: bool = False) -> None:
+        self._check_master(address, tcm)
         try:
             self.core.write(address, data)
         except LookupError:
             raise BusError(address) from None
 
-    def read_bus(self, address: int, size: int) -> int:
-        if address in PERIPHERALS and size <= WORD:
+    def read_bus(self, address: int, size: int, tcm: bool = False) -> int:
+        if address in PERIPHERALS and size <= WORD and not tcm:
             return self.core.read_register(address, size)
-        return int.from_bytes(self.read_memory(address, size), "little")
+        return int.from_bytes(self.read_memory(address, size, tcm), "little")
 
-    def write_bus(self, address: int, value: int, size: int) -> None:
-        if address in PERIPHERALS and size <= WORD:
+    def write_bus(self, address: int, value: int, size: int, tcm: bool = False) -> None:
+        if address in PERIPHERALS and size <= WORD and not tcm:
             self.core.write_register(address, value, size)
         else:
-            self.write_memory(address, value.to_bytes(size, "little"))
+            self.write_memory(address, value.to_bytes(size, "little"), tcm)
 
     @staticmethod
-    def _check_master(address: int) -> None:
-        if any(start <= address < end for start, end in TIGHTLY_COUPLED):
+    def _check_master(address: int, tcm: bool) -> None:
+        if any(start <= address < end for start, end in TIGHTLY_COUPLED) is not tcm:
             raise BusError(address)
 
     def log(self, message: str) -> None:

@@ -55,12 +55,13 @@ class Machine(Protocol):
         """Write as the Ethernet DMA does; raises BusError."""
         ...
 
-    def read_bus(self, address: int, size: int) -> int:
-        """Read memory or a register, as a DMA does; raises BusError."""
+    def read_bus(self, address: int, size: int, tcm: bool = False) -> int:
+        """Read memory or a register, as a DMA does, or what the MDMA's bus to the core reaches, the
+        TCMs alone; raises BusError."""
         ...
 
-    def write_bus(self, address: int, value: int, size: int) -> None:
-        """Write memory or a register, as a DMA does; raises BusError."""
+    def write_bus(self, address: int, value: int, size: int, tcm: bool = False) -> None:
+        """Write there; raises BusError."""
         ...
 
     def set_line(self, irq: int, level: bool) -> None:

@@ -43,7 +43,7 @@ RESET_FLAGS = {
 AHB3, AHB1, AHB2, AHB4, APB3, APB1L, APB1H, APB2, APB4 = range(9)
 #: enable bits of xxENR (RM0433 8.7.40 to 8.7.48) by the names of entries; one of several will do
 CLOCKS = {
-    "fmc": [(AHB3, 12)], "quadspi": [(AHB3, 14)], "sdmmc1": [(AHB3, 16)],
+    "mdma": [(AHB3, 0)], "fmc": [(AHB3, 12)], "quadspi": [(AHB3, 14)], "sdmmc1": [(AHB3, 16)],
     "dma1": [(AHB1, 0)], "dma2": [(AHB1, 1)], "dmamux1": [(AHB1, 0), (AHB1, 1)],
     "adc12": [(AHB1, 5)], "ethernet": [(AHB1, 15)],
     "rng": [(AHB2, 6)], "sdmmc2": [(AHB2, 9)],

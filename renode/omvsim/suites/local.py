@@ -22,7 +22,8 @@ from omvsim.suites.worker import slug
 from omvsim.testbed import find_board
 
 SUITES = ROOT / "robot"
-CPU_LIMIT = 300.0  # seconds of a core for one test
+#: seconds of a core for one test, by its engine
+CPU_LIMIT = {"embedded": 300.0, "renode": 1800.0}
 STALLED = 300.0  # host seconds in which a test uses no core at all
 
 Answer = dict[str, Any]  # of a worker: passed, message, seconds; no `passed` where it is no more
@@ -61,6 +62,7 @@ class Workers:
             "variables": order.variables(),
         }
         self._environment = {**os.environ, **order.environment}
+        self._limit = CPU_LIMIT[self._environment.get(engines.VARIABLE) or engines.NAMES[0]]
         self._out = out
         self._idle: list[subprocess.Popen[str]] = []
         self._all: set[subprocess.Popen[str]] = set()
@@ -74,7 +76,7 @@ class Workers:
         began = time.monotonic()
         with self._named(test.rpartition(".")[2]):
             process = self._idle.pop() if self._idle else self._start()
-            watch = processes.Watch(process.pid, CPU_LIMIT, STALLED)
+            watch = processes.Watch(process.pid, self._limit, STALLED)
             answer = self._ask(process, test, watch)
             if answer:
                 self._idle.append(process)

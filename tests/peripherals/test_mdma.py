@@ -137,9 +137,9 @@ def test_what_it_cannot_reach(channel: Channel, bus: int, source: int) -> None:
 
 
 def test_without_swrm_software_asks_in_vain(channel: Channel) -> None:
-    channel.start(SINC | DINC | sizes(2, 2, 16) | BLOCK, 32)
-    channel.machine.ram[256:288] = bytes(32)
-    channel.write(TCR, SINC | DINC | sizes(2, 2, 16) | BLOCK)
-    channel.write(BNDTR, 32)
-    channel.write(CR, EN | SWRQ)
-    assert channel.moved(32) == bytes(32)
+    for register, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 16) | BLOCK), (BNDTR, 32), (SAR, RAM), (DAR, RAM + 256),
+        (CR, EN), (CR, EN | SWRQ),
+    ):  # fmt: skip
+        channel.write(register, value)
+    assert (channel.moved(32), channel.read(ISR)) == (bytes(32), 0)

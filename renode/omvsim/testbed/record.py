@@ -87,10 +87,8 @@ def ended(camera: Camera, outcome: str, detail: str, began: float) -> Case | Non
         before = [e for e in camera.port.events if e.time <= result.fault.now]
         result.wire = [str(event) for event in before[-LAST_EVENTS:]]
     result.unmodelled_beyond = engine.unmodelled_beyond
-    runs = outcome == "passed" or (
-        camera.booted and outcome != "reset"
-    )  # its clock is as it wants it
-    if runs and engine.programmed_hertz != engine.hertz:
+    settled = outcome == "passed" or (camera.booted and outcome != "reset")  # its clock
+    if settled and engine.programmed_hertz != engine.hertz:
         result.core_hz = engine.programmed_hertz
     return case
 

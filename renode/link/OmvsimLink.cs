@@ -11,6 +11,7 @@ using System.Text;
 
 using Antmicro.Renode.Core;
 using Antmicro.Renode.Exceptions;
+using Antmicro.Renode.Logging;
 using Antmicro.Renode.Network;
 using Antmicro.Renode.Peripherals;
 using Antmicro.Renode.Peripherals.Bus;
@@ -149,9 +150,16 @@ namespace Antmicro.Renode.Testbed
             {
                 machine.SystemBus.WriteDoubleWord(ReceiveControl, control | LargestFrame << 1);
             }
-            if(EthernetFrame.TryCreateEthernetFrame(Bytes(hex), true, out var frame))
+            try
             {
-                ethernet.ReceiveFrame(frame);
+                if(EthernetFrame.TryCreateEthernetFrame(Bytes(hex), true, out var frame))
+                {
+                    ethernet.ReceiveFrame(frame);
+                }
+            }
+            catch(Exception e) // Renode's dissector raises many kinds, of a frame that a fault has cut
+            {
+                this.Log(LogLevel.Warning, "A frame is lost: {0}", e.Message);
             }
         }
 

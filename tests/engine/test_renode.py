@@ -22,6 +22,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
+IMPATIENT = 2.0  # seconds without a core; a busy machine may keep it away for a while
 
 
 def runs(pid: int) -> bool:
@@ -46,7 +47,6 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wrapper.write_text(f'#!/bin/sh\n"{STAND_IN}" "$@"\nexit $?\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("RENODE", str(wrapper))
-    monkeypatch.setattr(renode, "STALLED", 1.0)
     yield path
     for _ in range(100):  # a kill takes its moment
         if not alive(path):
@@ -105,34 +105,36 @@ def test_the_gravest_of_a_slice_counts(
     [
         ("old", "Renode 1.15.3, needs 1.16.1"),
         ("other", "does not call itself Renode"),
-        ("mute", "did nothing for 1 s at --version"),
+        ("mute", "did nothing for 2 s at --version"),
         ("dies", "ended with 1 at its start: no display"),
-        ("hangs", "did nothing for 1 s and does not begin"),
+        ("hangs", "did nothing for 2 s and does not begin"),
         ("nonsense", "Renode refuses `logFile"),
         ("dies-at-include", "Renode ended with 7 at `include"),
-        ("hangs-at-link", "did nothing for 1 s and does not answer: link Attach"),
+        ("hangs-at-link", "did nothing for 2 s and does not answer: link Attach"),
     ],
 )
 def test_a_renode_that_does_not_start(
     pids: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, words: str
 ) -> None:
     monkeypatch.setenv("STAND_IN", wrong)
+    monkeypatch.setattr(renode, "STALLED", IMPATIENT)
     began = time.monotonic()
     with pytest.raises(UserError, match=words) as told:
         renode.Renode(load(BOARD), image.load())
     assert "\n" not in str(told.value)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 200
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [("dies-at-link Type", "ended with 7 at `link Type"),
-     ("hangs-at-link Frame", "did nothing for 1 s and does not answer")],
+     ("hangs-at-link Frame", "did nothing for 2 s and does not answer")],
 )  # fmt: skip
 def test_a_renode_that_breaks_in_mid_run(
     pids: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, words: str
 ) -> None:
     monkeypatch.setenv("STAND_IN", wrong)
+    monkeypatch.setattr(renode, "STALLED", IMPATIENT)
     engine = renode.Renode(load(BOARD), image.load())
     try:
         with pytest.raises(UserError, match=words):
@@ -246,6 +248,16 @@ def test_a_datagram_may_go_without_a_checksum() -> None:
     """RFC 768: all zeros, where the IP header has its own."""
     frame = bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(chksum=0) / bytes(40))
     assert renode.mended(frame) == frame
+
+
+def test_a_frame_is_never_shorter_than_on_a_wire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renode's dissector raises where a header that a fault has cut has its end."""
+    engine, told = object.__new__(renode.Renode), list[str]()
+    monkeypatch.setattr(engine, "_do", told.append)
+    engine.send_frame(bytes(range(36)))
+    engine.send_frame(bytes(70))
+    given = [bytes.fromhex(command.split('"')[1]) for command in told]
+    assert given == [bytes(range(36)) + bytes(24), bytes(70)]
 
 
 def test_cameras_that_sleep_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

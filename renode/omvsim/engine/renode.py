@@ -248,7 +248,7 @@ class Renode:
         return frames
 
     def send_frame(self, frame: bytes) -> None:
-        self._do(f'link Frame "{frame.hex()}"')
+        self._do(f'link Frame "{frame.ljust(60, bytes(1)).hex()}"')
 
     def set_link(self, up: bool) -> None:
         self._do(f"sysbus.ethernet.phy BasicStatus {0x782D if up else 0x7809}")

@@ -132,6 +132,9 @@ def test_extended_frame_keeps_the_fpu_state(program):
     p = program("""
     .thumb_func
 reset:
+    ldr r0, =0xE000ED88
+    ldr r1, =0xF00000
+    str r1, [r0]
     vmov.f32 s1, #1.0
     vmov.f32 s15, #2.0
     svc #0

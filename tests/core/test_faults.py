@@ -110,3 +110,73 @@ hardfault:
     assert p.core.fault["mmfar"] == 0x20001000
     assert p.word(0x20000FFC) == 5
     assert p.word(0x20001000) == 0
+
+
+@pytest.mark.parametrize("cpacr", [0, 2 << 20])
+@pytest.mark.parametrize("before", ["", " movs r2, #5\n adds r2, #1\n"])
+def test_an_fpu_that_is_off_faults(program, cpacr, before):
+    """NOCP, at the instruction; a handler may switch it on, and it is executed then."""
+    p = program(f"""
+    .thumb_func
+reset:
+    ldr r0, =0xE000ED88
+    ldr r1, ={cpacr}
+    str r1, [r0]
+    movs r7, #0
+    b 2f
+2:  {before}
+1:  vmov.f32 s0, #1.0
+    vmov r3, s0
+    ldr r4, =0x40000000
+    str r3, [r4]
+    str r7, [r4]
+    str r2, [r4]
+    b .
+    .thumb_func
+hardfault:
+    adds r7, #1
+    ldr r4, =0x40000000
+    ldr r5, [sp, #24]
+    ldr r6, =1b
+    subs r5, r5, r6
+    str r5, [r4]
+    ldr r5, =0xE000ED28
+    ldr r6, [r5]
+    str r6, [r4]
+    str r6, [r5]
+    ldr r1, =0xF00000
+    str r1, [r0]
+    bx lr
+    """)
+    assert p.run() == "fault"
+    p.run()
+    assert p.writes[:4] == [0, 1 << 19, 0x3F800000, 1]
+    assert p.writes[4] == (6 if before else 0)
+
+
+def test_an_fpu_for_privileged_code_alone(program):
+    p = program("""
+    .thumb_func
+reset:
+    ldr r0, =0xE000ED88
+    ldr r1, =0x500000
+    str r1, [r0]
+    vmov.f32 s0, #1.0
+    ldr r4, =0x40000000
+    str r1, [r4]
+    mrs r2, control
+    orr r2, #1
+    msr control, r2
+    vmov.f32 s0, #2.0
+    str r2, [r4]
+    b .
+    .thumb_func
+hardfault:
+    ldr r5, =0xE000ED28
+    ldr r5, [r5]
+    str r5, [r4]
+    b .
+    """)
+    assert p.run() == "fault"
+    p.run()
+    assert p.writes == [0x500000, 1 << 19]

@@ -22,10 +22,14 @@ void core_python_failed(Core *c)
 
 static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
 {
-    Block block = {(uint16_t)bytes, 0, it, it, {0}};
+    Block block = {(uint16_t)bytes, 0, it, it, NO_FPU};
     for (uint32_t offset = 0; offset < bytes; block.instructions++) {
-        uint16_t first;
+        uint16_t first, second = 0;
         memcpy(&first, code + offset, 2);
+        if ((first & 0xEC00) == 0xEC00 && offset + 4 <= bytes)
+            memcpy(&second, code + offset + 2, 2); /* a coprocessor's: 10 and 11 are the FPU */
+        if ((second >> 9 & 7) == 5 && block.fpu == NO_FPU)
+            block.fpu = (uint16_t)offset;
         offset += first >> 11 >= 0x1D ? 4 : 2;
         if (first >> 8 == 0xBF && first & 15)
             it = (uint8_t)first;
@@ -102,10 +106,28 @@ static bool it_is_wrong(Core *c, uint8_t it)
     return (core_reg(c, UC_ARM_REG_XPSR) & IT_BITS) != it_bits(it);
 }
 
+/* With the FPU off in CPACR, end the run before its first instruction there, which faults (B1.5.14).
+ * True if the run has to leave the engine. Of IT blocks the condition is not looked at. */
+static bool fpu_is_off(Core *c, uint32_t address, uint32_t size)
+{
+    uint32_t access = c->cpacr >> 20 & 3; /* of coprocessor 10; 1: privileged code alone */
+    if (access == 3 || (access == 1 && ((core_reg(c, UC_ARM_REG_IPSR) & 0x1FF) ||
+                                        !(core_reg(c, UC_ARM_REG_CONTROL) & 1))))
+        return false;
+    if (c->facts->fpu == 0)
+        c->intno = 17; /* EXCP_NOCP */
+    else {
+        c->until = address + c->facts->fpu;
+        uc_ctl_remove_cache(c->uc, address, address + size);
+    }
+    return true;
+}
+
 static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 {
     Core *c = user;
     uint8_t it = (uint32_t)address == c->block_end ? c->facts->it_end : 0;
+    Block *last = c->facts, kept = *last;
     if (c->it_doubtful && it_is_wrong(c, it_at(c, (uint32_t)address))) {
         c->it_stale = true; /* mended outside: leaving the engine brings the bits back */
         c->stopping = true;
@@ -129,6 +151,13 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
         } else { /* RAM: the code may have changed, and the block may begin anew in its midst */
             c->loose = read_block(r->data + offset, size, it_at(c, (uint32_t)address));
             c->facts = &c->loose;
+        }
+        if (c->facts->fpu != NO_FPU && fpu_is_off(c, (uint32_t)address, size)) {
+            c->facts = last; /* this one has not begun */
+            *last = kept;
+            c->stopping = true;
+            uc_emu_stop(uc);
+            return;
         }
         c->now += c->facts->instructions;
         break;
@@ -330,9 +359,11 @@ const char *core_run(Core *c)
         uint32_t xpsr = core_reg(c, UC_ARM_REG_XPSR);
         c->block = c->block_end = core_reg(c, UC_ARM_REG_PC);
         uint8_t it = (uint8_t)((xpsr >> 25 & 3) | (xpsr >> 8 & 0xFC)); /* as an exception left it */
-        c->loose = (Block){0, 0, it, it, {0}};
+        c->loose = (Block){0, 0, it, it, NO_FPU};
         c->facts = &c->loose;
-        uc_err err = uc_emu_start(c->uc, c->block | 1, 0xEFFFFFFE, 0, 0);
+        uint32_t until = c->until ? c->until : 0xEFFFFFFE;
+        c->until = 0;
+        uc_err err = uc_emu_start(c->uc, c->block | 1, until, 0, 0);
         bus_settle_flash(c);
         uint32_t pc = core_reg(c, UC_ARM_REG_PC);
         it = it_at(c, pc);

@@ -46,8 +46,10 @@ enum { PAGE = 4096, BLOCK_SHIFT = 10 };
  * start, which is not 0 where it begins inside an IT block, and at its end. */
 typedef struct {
     uint16_t bytes, instructions;
-    uint8_t it_start, it_end, unused[2]; /* a size that a shift can index */
+    uint8_t it_start, it_end;
+    uint16_t fpu; /* where the first instruction for the FPU is, or NO_FPU */
 } Block;
+enum { NO_FPU = 0xFFFF };
 
 typedef struct {
     uint32_t base, size;
@@ -114,6 +116,7 @@ typedef struct {
     uint16_t *device_map; /* device index + 1 by KiB of the peripheral space */
     Leap leap;
     uint32_t block, block_end; /* the block that runs */
+    uint32_t until;            /* where to stop within it, 0: nowhere */
     struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
     struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
     uc_hook *hooks; /* on_refused, by range */

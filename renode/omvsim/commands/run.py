@@ -35,7 +35,8 @@ from omvsim.testbed.rawrepl import ProtocolError
 
 EXIT_CODES = """\
 exit codes:
-  0    the script ran to its end, or to sys.exit(); without one, the time limit passed
+  0    the script ran to its end, or to sys.exit(); without one, --time-limit
+       passed
   1    it raised an exception (its traceback is on standard error), called
        sys.exit() with a status that is not 0, or reset the camera
   2    usage or bad input

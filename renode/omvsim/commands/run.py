@@ -50,7 +50,7 @@ def add_command(commands: Any) -> None:
     """The parser of omvsim run."""
     command = commands.add_parser(
         "run", parents=[cameras.common()], help="run a script on the camera",
-        description="Boot the camera, put the scenario's files on it, run SCRIPT in its raw REPL. "
+        description="Boot the camera, put the scenario's files on it, run SCRIPT in its raw REPL.\n"
         "Without SCRIPT its firmware, of any kind, runs until --time-limit.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=textwrap.dedent("""\

@@ -162,6 +162,15 @@ def test_what_needs_a_prompt(omvsim: Run, tmp_path: Path, image: Path, example: 
     loop = ("--firmware", f"{tmp_path / 'loop.bin'}@0x08000000", "--time-limit", "1s")
     done = omvsim("run", "-q", *loop, "--out", tmp_path / "out")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    # adds 1, for ever: nothing that could be leapt
+    (tmp_path / "add.bin").write_bytes(vectors + b"\x01\x30\xfd\xe7")
+    done = omvsim("run", "-q", "--firmware", f"{tmp_path / 'add.bin'}@0x08000000", "--time-limit",
+                  "9m", "--host-limit", "200ms", "--out", tmp_path / "add")  # fmt: skip
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [
+        "omvsim: the host limit passed: a longer --host-limit allows more",
+        "omvsim: why: the firmware computes without an end",
+    ]
     for options, told in (
         (["--before", example], "--before needs a prompt: name a SCRIPT, too"),
         (["--beside", f"b={example}"], "--beside needs a prompt: name a SCRIPT, too"),

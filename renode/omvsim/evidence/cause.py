@@ -388,7 +388,8 @@ def _waits(case: Case) -> str:
     talk = case.talk
     if case.instructions > BUSY * case.now:
         place = f", at `{case.code}`" if case.code else ""
-        return f"the script computes without an end{place}{case.where}"
+        who = "script" if case.source else "firmware"
+        return f"the {who} computes without an end{place}{case.where}"
     if talk and not case.code:
         return _silent(case, talk)
     return f"the script waits at `{case.code}`{case.where}" if case.code else ""

@@ -111,12 +111,8 @@ class Adc(Peripheral):
             if value & stop and old & start:
                 self._running.pop((index, injected)).cancel()
                 self.cr[index].value &= ~start
-            elif (
-                value & start
-                and new & ADEN
-                and not old & start
-                and not self._waits(index, injected)
-            ):
+            begins = value & start and new & ADEN and not old & start
+            if begins and not self._waits(index, injected):
                 self.cr[index].value |= start
                 self._convert(index, injected, 0)
         self._update()
@@ -159,11 +155,8 @@ class Adc(Peripheral):
 
     def _value(self, index: int, injected: bool, channel: int) -> int:
         top, cfgr2 = (1 << RESOLUTIONS[self.cfgr[index].res]) - 1, self.cfgr2[index]
-        value, ratio = (
-            round(self._inputs.get(channel, 0.0) / VREF * top),
-            self._ratio(index, injected),
-        )
-        if ratio > 1:
+        value = round(self._inputs.get(channel, 0.0) / VREF * top)
+        if (ratio := self._ratio(index, injected)) > 1:
             value = value * ratio >> cfgr2.ovss
         return value << cfgr2.lshift & 0xFFFFFFFF
 

@@ -6,6 +6,9 @@ errors never come), synchronization and request generators of the multiplexer.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import ClassVar
+
 from omvsim.peripherals.base import (
     BusError,
     Line,
@@ -33,22 +36,10 @@ TRANSMIT_REQUESTS = {
 CHANNELS, GENERATORS, INPUTS = 16, 8, 128  # of DMAMUX1; DMAMUX2 has half the channels
 
 
-class Dma(Peripheral):
-    isr = RegArray(0x00, 2, access="r")
-    ifcr = RegArray(0x08, 2, access="w")
-    cr = RegArray(
-        0x10, STREAMS, stride=0x18, en=bit(0), interrupts=bits(1, 4), pfctrl=bit(5),
-        dir=bits(6, 2), circ=bit(8), pinc=bit(9), minc=bit(10), psize=bits(11, 2),
-        msize=bits(13, 2), pincos=bit(15), pl=bits(16, 2), dbm=bit(18), ct=bit(19),
-        bursts=bits(21, 4),
-    )  # fmt: skip
-    ndtr = RegArray(0x14, STREAMS, stride=0x18, ndt=bits(0, 16))
-    par = RegArray(0x18, STREAMS, stride=0x18)
-    m0ar = RegArray(0x1C, STREAMS, stride=0x18)
-    m1ar = RegArray(0x20, STREAMS, stride=0x18)
-    fcr = RegArray(
-        0x24, STREAMS, reset=0x21, stride=0x18, fth=bits(0, 2), dmdis=bit(2), feie=bit(7)
-    )
+class Requested(Peripheral):
+    """Eight streams, or channels, that move items while a peripheral asks for them."""
+
+    error: ClassVar[int]  # the flag of a bus error
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
@@ -71,12 +62,68 @@ class Dma(Peripheral):
         self._asked[number] = level
         self._serve(number)
 
+    def _begin(self, stream: int, items: int) -> None:
+        """EN was set, with so many items to be moved."""
+        self._items[stream] = items
+        self._serve(stream)
+
+    def _serve(self, stream: int) -> None:
+        """Move items while they are asked for; what it reads and writes may change that."""
+        if self._busy[stream]:
+            return
+        self._busy[stream] = True
+        try:
+            while self._goes_on(stream):
+                self._move(stream)
+        except BusError:
+            self._disable(stream)
+            self._flag(stream, self.error)
+        finally:
+            self._busy[stream] = False
+
+    @abstractmethod
+    def _goes_on(self, stream: int) -> bool:
+        """Is it enabled, and asked for an item?"""
+
+    @abstractmethod
+    def _move(self, stream: int) -> None:
+        """Move one item; raises BusError."""
+
+    @abstractmethod
+    def _disable(self, stream: int) -> None:
+        """Clear EN."""
+
+    @abstractmethod
+    def _flag(self, stream: int, flag: int) -> None:
+        """Set a flag of its status."""
+
+    @abstractmethod
+    def _update_irq(self, stream: int) -> None:
+        """Its output follows its flags."""
+
+
+class Dma(Requested):
+    error = TEIF
+    isr = RegArray(0x00, 2, access="r")
+    ifcr = RegArray(0x08, 2, access="w")
+    cr = RegArray(
+        0x10, STREAMS, stride=0x18, en=bit(0), interrupts=bits(1, 4), pfctrl=bit(5),
+        dir=bits(6, 2), circ=bit(8), pinc=bit(9), minc=bit(10), psize=bits(11, 2),
+        msize=bits(13, 2), pincos=bit(15), pl=bits(16, 2), dbm=bit(18), ct=bit(19),
+        bursts=bits(21, 4),
+    )  # fmt: skip
+    ndtr = RegArray(0x14, STREAMS, stride=0x18, ndt=bits(0, 16))
+    par = RegArray(0x18, STREAMS, stride=0x18)
+    m0ar = RegArray(0x1C, STREAMS, stride=0x18)
+    m1ar = RegArray(0x20, STREAMS, stride=0x18)
+    fcr = RegArray(
+        0x24, STREAMS, reset=0x21, stride=0x18, fth=bits(0, 2), dmdis=bit(2), feie=bit(7)
+    )
+
     @cr.on_write
     def _control(self, index: int, old: int) -> None:
-        cr = self.cr[index]
-        if cr.en and not old & 1:
-            self._items[index] = self.ndtr[index].ndt
-            self._serve(index)
+        if self.cr[index].en and not old & 1:
+            self._begin(index, self.ndtr[index].ndt)
         self._update_irq(index)
 
     @ndtr.on_write
@@ -85,20 +132,12 @@ class Dma(Peripheral):
         if self.cr[index].en:
             self.ndtr[index].value = old
 
-    def _serve(self, stream: int) -> None:
-        """Move items while they are asked for; what it reads and writes may change that."""
+    def _goes_on(self, stream: int) -> bool:
         cr = self.cr[stream]
-        if self._busy[stream]:
-            return
-        self._busy[stream] = True
-        try:
-            while cr.en and (self._asked[stream] or cr.dir == MEMORY_TO_MEMORY):
-                self._move(stream)
-        except BusError:
-            cr.en = 0
-            self._flag(stream, TEIF)
-        finally:
-            self._busy[stream] = False
+        return bool(cr.en and (self._asked[stream] or cr.dir == MEMORY_TO_MEMORY))
+
+    def _disable(self, stream: int) -> None:
+        self.cr[stream].en = 0
 
     def _move(self, stream: int) -> None:
         cr, left = self.cr[stream], self.ndtr[stream].ndt

@@ -309,7 +309,7 @@ class DtlsSession:
 def _datagrams(records: bytes) -> Iterator[bytes]:
     """A memory BIO forgets where datagrams end; records know their length."""
     datagram = b""
-    for record in _records(records):
+    for record in records_of(records):
         if datagram and len(datagram) + len(record) > _MTU:
             yield datagram
             datagram = b""
@@ -318,7 +318,7 @@ def _datagrams(records: bytes) -> Iterator[bytes]:
         yield datagram
 
 
-def _records(datagram: bytes) -> Iterator[bytes]:
+def records_of(datagram: bytes) -> Iterator[bytes]:
     while datagram:
         size = _HEADER + int.from_bytes(datagram[11:13], "big")
         yield datagram[:size]
@@ -326,7 +326,7 @@ def _records(datagram: bytes) -> Iterator[bytes]:
 
 
 def _records_in_clear(datagram: bytes) -> int:
-    return sum(record[3:5] == b"\0\0" for record in _records(datagram))
+    return sum(record[3:5] == b"\0\0" for record in records_of(datagram))
 
 
 def _renumbered(datagram: bytes, by: int) -> bytes:
@@ -335,7 +335,7 @@ def _renumbered(datagram: bytes, by: int) -> bytes:
         record[:5] + (int.from_bytes(record[5:11], "big") + by).to_bytes(6, "big") + record[11:]
         if record[3:5] == b"\0\0"
         else record
-        for record in _records(datagram)
+        for record in records_of(datagram)
     )
 
 

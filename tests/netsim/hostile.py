@@ -233,9 +233,9 @@ class BrokenDtls:
         self._sessions[caller].datagram(host, packet, datagram)
 
 
-def visitors(count: int = 20_000) -> Iterator[Row]:
+def visitors(count: int = 20_000, kinds: tuple[str, ...] = ("tls", "dtls")) -> Iterator[Row]:
     """Damaged handshakes for the clients of netsim, over TLS and DTLS: each visit ends."""
-    for kind in ("tls", "dtls"):
+    for kind in kinds:
         for whose, more in (("OpenSSL", {}), ("netsim", {"misbehave": "no"})):
             world = scenarios.loads(WORLD).with_one(
                 "client", kind=kind, name="pc", address="192.168.1.50", port=9000, start_ms=5000,

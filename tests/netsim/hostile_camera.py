@@ -19,14 +19,18 @@ from hostile import (
     tls_context,
     trusting,
 )
-from omvsim.testbed import SECOND, Testbed, TimeLimit
+from omvsim.testbed import MILLISECOND, SECOND, Testbed, TimeLimit
 from station import SslClient
 from test_dtls import PlainDtls
 from test_tls12 import Server
 
 from netsim import scenario as scenarios
-from netsim.stack.application import Application, Stream
+from netsim.fuzz import damaged
+from netsim.stack.application import Address, Application, Stream
+from netsim.stack.host import Host
+from netsim.stack.wire import Datagram, Packet
 from netsim.tls.certificates import Authority
+from netsim.tls.dtls import records_of
 
 #: the camera's next socket is there before a client comes again with its cookie
 FAR = '[[fault]]\nkind = "delay"\ndirection = "to_camera"\ndelay_ms = 20\n'
@@ -112,8 +116,8 @@ class Facing:
 
         self.accept = accept
         self.host.listen(7443, accept)
-        self._answers = BrokenDtls(self.dtls, self.breaker, self.host)  # breaks what it sends, too
-        self.host.udp(7684, self._answers)
+        self.answers = BrokenDtls(self.dtls, self.breaker, self.host)  # breaks what it sends, too
+        self.host.udp(7684, self.answers)
         assert testbed.port.address is not None
         self.camera = testbed.port.address
         testbed.start(ECHO + ENDS[end])
@@ -136,7 +140,7 @@ class Facing:
         met = self.breaker.met
         self.testbed.run_until(lambda: self.breaker.met > met, 30 * SECOND)
         self.testbed.run_until(lambda: self.breaker.met > met + 1, 30 * SECOND)
-        done = self._servers[0] if self.end == "TLS client" else self._answers.last
+        done = self._servers[0] if self.end == "TLS client" else self.answers.last
         return done.got
 
     def call(self) -> PlainDtls:
@@ -261,3 +265,52 @@ def answers(count: int = 20_000, seed: int = 1) -> Iterator[Row]:
         good = good and [facing.meet() for _ in range(3)][-1].startswith(b"ping")
     seconds = time.process_time() - began
     yield f"{count} damaged ServerHellos for the camera's TLS client", seconds, "s of a core", good
+
+
+#: a HelloVerifyRequest with a cookie of 8 bytes, in a record (RFC 6347 4.2.1, 4.3.1)
+VERIFY = bytes.fromhex("16fefd 0000 000000000000 0017 03 00000b 0000 000000 00000b") + (
+    bytes.fromhex("fefd 08") + bytes(8)
+)
+
+
+class Caller:
+    """A service that notes who calls, and says nothing."""
+
+    last: Address | None = None
+    called = False
+
+    def datagram(self, host: Host, packet: Packet, datagram: Datagram) -> None:
+        self.last, self.called = (packet.source, datagram.source_port), True
+
+
+def flights(count: int = 1_000_000) -> Iterator[Row]:
+    """Damaged datagrams of a server for the camera's DTLS client, while it shakes hands."""
+    with Testbed(scenario=scenarios.loads(WORLD)) as testbed:
+        testbed.boot()
+        began, facing = time.process_time(), Facing(testbed, "DTLS client")
+        breaker, host, dice, caller = facing.breaker, facing.host, random.Random(1), Caller()
+        breaker.on = False
+        good = facing.meet().startswith(b"ping")
+        said = VERIFY + b"".join(w[14:] for w in breaker.wholes if w[14] == 22)
+        # without ServerKeyExchange, the 0.2 s of which are the camera's own
+        wholes = [bytes(14) + r for r in records_of(said) if r[0] == 22 and r[13] != 12]
+        host.udp(7684, caller)
+        testbed.run_until(lambda: caller.called, 30 * SECOND)
+        sent = number = 0
+        while sent < count:
+            number += 1
+            whole = bytearray(dice.choice(wholes))
+            whole[19:25] = number.to_bytes(6, "big")  # none is a replayed record
+            whole[31:33] = dice.randrange(3).to_bytes(2, "big")  # 1 after HelloVerifyRequest
+            broken = dice.random() < 0.5  # a whole one takes the handshake further
+            sent += broken
+            assert caller.last is not None
+            host.now, caller.called = testbed.now, False
+            data = damaged(dice, bytes(whole), wholes) if broken else bytes(whole)
+            host.send_udp(caller.last, 7684, data[14:])
+            with suppress(TimeLimit):  # it drops a record without a word
+                testbed.run_until(lambda: caller.called, 5 * MILLISECOND)
+        host.udp(7684, facing.answers)
+        good = good and [facing.meet() for _ in range(2)][-1].startswith(b"ping")
+    seconds = time.process_time() - began
+    yield f"{count} damaged datagrams for the camera's DTLS client", seconds, "s of a core", good

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hostile import SERVER, WORLD, Row, datagrams, records, visitors
-from hostile_camera import answers, ends, hellos, open_ends
+from hostile_camera import answers, ends, flights, hellos, open_ends
 from omvsim.testbed import SECOND, Testbed
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
@@ -241,7 +241,7 @@ def _killed(number: signal.Signals, delay: float, place: Path) -> bool:
 
 ALL = (
     frames, clients, connections, bulk, reconnects, cameras, idle, records, datagrams, visitors,
-    ends, open_ends, hellos, answers, kills,
+    ends, open_ends, hellos, answers, flights, kills,
 )  # fmt: skip
 MEASURES: dict[str, Callable[[], Iterator[Row]]] = {made.__name__: made for made in ALL}
 

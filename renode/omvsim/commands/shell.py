@@ -9,11 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from scapy.layers import all as layers  # noqa: F401 - scapy's names are bound to ports by it
-
 from omvsim.commands.options import camera_options, switched_on
 from omvsim.testbed import Testbed, read_script
-from omvsim.testbed.shell import ADDRESS, BANNER, MAC, names
 
 
 def add_command(commands: Any) -> None:
@@ -43,6 +40,8 @@ def add_command(commands: Any) -> None:
 
 def shell(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
+    from omvsim.testbed.shell import ADDRESS, BANNER, MAC, names  # noqa: PLC0415 - a second
+
     if options.script:
         read_script(options.script)
     with Testbed(

@@ -154,7 +154,7 @@ def test_of_another_board(tmp_path: Path) -> None:
 
 
 def test_damaged() -> None:
-    state, dice = one(), random.Random(1)
+    state, dice, engine = one(), random.Random(1), fresh()
     whole = zlib.decompress(state)
     assert refused(b"").startswith("no snapshot, or a damaged one")
     assert refused(b"\x7fELF" * 9).startswith("no snapshot, or a damaged one")
@@ -169,7 +169,7 @@ def test_damaged() -> None:
         except zlib.error:
             unpacked = b""
         if unpacked != whole:
-            refused(bytes(broken))
+            refused(bytes(broken), engine)
 
 
 def test_hostile() -> None:

@@ -171,6 +171,13 @@ class Reg:
     def offsets(self) -> Iterator[int]:
         yield self.offset
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def views(self, mem: memoryview) -> Any:
+        """What a block with these words has by this name."""
+        return self.view(mem, self.offset // 4)
+
     def on_write(self, hook: Hook) -> Hook:
         """The method runs after a bus write; it takes any of value, old, index (by these names)."""
         self.write_hook = hook.__name__
@@ -182,9 +189,10 @@ class Reg:
         self.read_hook = hook.__name__
         return hook
 
-    if TYPE_CHECKING:
-
-        def __get__(self, instance: object, owner: type) -> RegView: ...
+    def __get__(self, block: Peripheral, owner: type) -> RegView:
+        """Made when it is first asked for, as few of a board's registers ever are."""
+        made = vars(block)[self.name] = self.views(block.mem)
+        return made  # type: ignore[no-any-return]
 
 
 class RegArray(Reg):
@@ -200,11 +208,27 @@ class RegArray(Reg):
     def offsets(self) -> Iterator[int]:
         return iter(range(self.offset, self.offset + self.count * self.stride, self.stride))
 
+    def views(self, mem: memoryview) -> list[RegView]:
+        """One for each."""
+        return [self.view(mem, offset // 4) for offset in self.offsets()]
+
     if TYPE_CHECKING:
 
         def __get__(  # type: ignore[override]
             self, instance: object, owner: type
         ) -> list[RegView]: ...
+
+
+class Hooks(dict[int, Hook]):
+    """The hooks of a block by offset, each made when it is first called."""
+
+    def __init__(self, make: Callable[[int], Hook]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, offset: int) -> Hook:
+        self[offset] = made = self._make(offset)
+        return made
 
 
 class Part:
@@ -255,6 +279,7 @@ class Peripheral(Component):
     _modelled: ClassVar[array[int]]
     _reset: ClassVar[array[int]]
     _registers: ClassVar[dict[str, Reg]]
+    _places: ClassVar[dict[int, tuple[Reg, int]]]  # register and index by offset
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -267,18 +292,22 @@ class Peripheral(Component):
             if isinstance(reg, Reg)
         }
         cls.wmask, cls.w1c, cls._modelled, cls._reset = (array("I", [0] * words) for _ in range(4))
-        for reg in cls._registers.values():
-            for offset in reg.offsets():
-                i = offset // 4
-                # with `old` the base class stores, as the core would have overwritten it
-                cls.wmask[i] = 0 if "old" in reg.arguments else reg.masks["rw"]
-                cls.w1c[i] = reg.masks["w1c"]
-                cls._reset[i] = reg.reset
-                cls._modelled[i] = (
-                    MODELLED
-                    | (READ_HOOK if reg.read_hook else 0)
-                    | (WRITE_HOOK if reg.write_hook or reg.masks["rc_w0"] else 0)
-                )
+        cls._places = {
+            offset: (reg, index)
+            for reg in cls._registers.values()
+            for index, offset in enumerate(reg.offsets())
+        }
+        for offset, (reg, _) in cls._places.items():
+            i = offset // 4
+            # with `old` the base class stores, as the core would have overwritten it
+            cls.wmask[i] = 0 if "old" in reg.arguments else reg.masks["rw"]
+            cls.w1c[i] = reg.masks["w1c"]
+            cls._reset[i] = reg.reset
+            cls._modelled[i] = (
+                MODELLED
+                | (READ_HOOK if reg.read_hook else 0)
+                | (WRITE_HOOK if reg.write_hook or reg.masks["rc_w0"] else 0)
+            )
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
@@ -289,34 +318,26 @@ class Peripheral(Component):
         self._absent = 0, 0
         self.queue: list[int] = []
         self.access_size = 4  # bytes of the last one to a hook
-        self._writers: dict[int, Callable[[int], object]] = {}
-        self._readers: dict[int, Callable[[], int]] = {}
-        for name, reg in self._registers.items():
-            views = [reg.view(self.mem, offset // 4) for offset in reg.offsets()]
-            self.__dict__[name] = views if isinstance(reg, RegArray) else views[0]
-            for index, offset in enumerate(reg.offsets()):
-                if reg.write_hook or reg.masks["rc_w0"]:
-                    self._writers[offset] = self._writer(reg, offset // 4, index)
-                if reg.read_hook:
-                    self._readers[offset] = self._reader(reg, index)
+        self._writers, self._readers = Hooks(self._writer), Hooks(self._reader)
 
     @classmethod
     def named(cls, offset: int) -> str:
         """The register at a byte offset, with its number where there are several; "": none."""
-        for name, reg in cls._registers.items():
-            for number, at in enumerate(reg.offsets()):
-                if at == offset & ~3:
-                    return f"{name.upper()}{f'[{number}]' * isinstance(reg, RegArray)}"
-        return ""
+        if offset & ~3 not in cls._places:
+            return ""
+        reg, number = cls._places[offset & ~3]
+        return f"{reg.name.upper()}{f'[{number}]' * isinstance(reg, RegArray)}"
 
-    def _reader(self, reg: Reg, index: int) -> Callable[[], int]:
+    def _reader(self, offset: int) -> Callable[[], int]:
+        reg, index = self._places[offset]
         hook = cast(Callable[..., int], getattr(self, reg.read_hook))
         if inspect.signature(hook).parameters:
             return lambda: hook(index=index)
         return hook
 
-    def _writer(self, reg: Reg, i: int, index: int) -> Callable[[int], object]:
+    def _writer(self, offset: int) -> Callable[[int], object]:
         """What the core calls: the hook itself where it takes just the value."""
+        reg, index = self._places[offset]
         hook: Callable[..., object] = (
             getattr(self, reg.write_hook) if reg.write_hook else lambda: None
         )
@@ -326,7 +347,7 @@ class Peripheral(Component):
         if not arguments and not rc_w0:
             return lambda value: hook()
         keeps_old = "old" in arguments
-        mem = self.mem
+        mem, i = self.mem, offset // 4
 
         def write(value: int) -> None:
             old = mem[i]

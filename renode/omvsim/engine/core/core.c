@@ -40,6 +40,18 @@ static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
     return block;
 }
 
+/* Code in this range changed from outside: drop translations and facts. */
+void core_forget(Core *c, uint32_t address, uint32_t size)
+{
+    Region *r = bus_region(c, address, size);
+    c->loose = *c->facts; /* the block that runs stays what it is */
+    c->facts = &c->loose;
+    if (r && r->coded) {
+        memset(r->blocks + (address - r->base) / 2, 0, size / 2 * sizeof *r->blocks);
+        memset(r->plain + (address - r->base) / 2, 0, size / 2 * sizeof *r->plain);
+    }
+    uc_ctl_remove_cache(c->uc, address, address + size);
+}
 
 /* Has the run computed for as long as the host allows, and got on? */
 static bool host_is_late(const Core *c)
@@ -123,47 +135,71 @@ static bool fpu_is_off(Core *c, uint32_t address, uint32_t size)
     return true;
 }
 
-static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+/* A block that is not as it was the last time, or before which something may be due. */
+static __attribute__((noinline)) void on_rare_block(Core *c, uint32_t address, uint32_t size)
 {
-    Core *c = user;
-    uint8_t it = (uint32_t)address == c->block_end ? c->facts->it_end : 0;
+    uint8_t it = address == c->block_end ? c->facts->it_end : 0;
     Block *last = c->facts, kept = *last;
-    if (c->it_doubtful && it_is_wrong(c, it_at(c, (uint32_t)address))) {
+    if (c->it_doubtful && it_is_wrong(c, it_at(c, address))) {
         c->it_stale = true; /* mended outside: leaving the engine brings the bits back */
         c->stopping = true;
-        uc_emu_stop(uc);
+        uc_emu_stop(c->uc);
         return;
     }
-    if (c->now >= c->deadline && must_stop(c, (uint32_t)address)) {
+    if (c->now >= c->deadline && must_stop(c, address)) {
         c->stopping = true;
-        uc_emu_stop(uc);
+        uc_emu_stop(c->uc);
         return;
     }
     for (int i = 0; i < c->region_count; i++) {
         Region *r = &c->regions[i];
-        uint32_t offset = (uint32_t)address - r->base;
+        uint32_t offset = address - r->base;
         if (offset >= r->size)
             continue;
-        if (r->blocks) {
-            c->facts = &r->blocks[offset / 2];
-            if (c->facts->bytes != size || c->facts->it_start != it)
-                *c->facts = read_block(r->data + offset, size, it);
+        if (r->coded) {
+            Block *facts = c->facts = &r->blocks[offset / 2];
+            if (facts->bytes != size || facts->it_start != it) {
+                *facts = read_block(r->data + offset, size, it);
+                r->plain[offset / 2] = it || facts->it_end ? 0 : size << 16 | facts->instructions |
+                                       (facts->fpu == NO_FPU ? 0 : USES_FPU);
+            }
         } else { /* RAM: the code may have changed, and the block may begin anew in its midst */
-            c->loose = read_block(r->data + offset, size, it_at(c, (uint32_t)address));
+            c->loose = read_block(r->data + offset, size, it_at(c, address));
             c->facts = &c->loose;
         }
-        if (c->facts->fpu != NO_FPU && fpu_is_off(c, (uint32_t)address, size)) {
+        if (c->facts->fpu != NO_FPU && fpu_is_off(c, address, size)) {
             c->facts = last; /* this one has not begun */
             *last = kept;
             c->stopping = true;
-            uc_emu_stop(uc);
+            uc_emu_stop(c->uc);
             return;
         }
         c->now += c->facts->instructions;
         break;
     }
-    c->block = (uint32_t)address;
-    c->block_end = (uint32_t)address + size;
+    c->it_open = c->facts->it_end != 0;
+    c->block = address;
+    c->block_end = address + size;
+}
+
+/* Where most of the host's time was spent: what is known of a block of the first memory takes one
+ * load, no call and no loop. */
+static void on_block(uc_engine *uc, uint64_t wide, uint32_t size, void *user)
+{
+    (void)uc;
+    Core *c = user;
+    uint32_t address = (uint32_t)wide, offset = address - c->regions[0].base;
+    if (c->now < c->deadline && offset < c->regions[0].coded && !(c->it_doubtful | c->it_open)) {
+        uint32_t plain = c->regions[0].plain[offset / 2];
+        if (plain >> 16 == size && (!(plain & USES_FPU) || (c->cpacr >> 20 & 3) == 3)) {
+            c->now += plain & (USES_FPU - 1);
+            c->facts = &c->regions[0].blocks[offset / 2];
+            c->block = address;
+            c->block_end = address + size;
+            return;
+        }
+    }
+    on_rare_block(c, address, size);
 }
 
 static void on_interrupt(uc_engine *uc, uint32_t intno, void *user)
@@ -361,6 +397,7 @@ const char *core_run(Core *c)
         uint8_t it = (uint8_t)((xpsr >> 25 & 3) | (xpsr >> 8 & 0xFC)); /* as an exception left it */
         c->loose = (Block){0, 0, it, it, NO_FPU};
         c->facts = &c->loose;
+        c->it_open = it != 0;
         uint32_t until = c->until ? c->until : 0xEFFFFFFE;
         c->until = 0;
         uc_err err = uc_emu_start(c->uc, c->block | 1, until, 0, 0);

@@ -49,14 +49,16 @@ typedef struct {
     uint8_t it_start, it_end;
     uint16_t fpu; /* where the first instruction for the FPU is, or NO_FPU */
 } Block;
-enum { NO_FPU = 0xFFFF };
+enum { NO_FPU = 0xFFFF, USES_FPU = 0x8000 };
 
 typedef struct {
     uint32_t base, size;
     bool flash, code;
     uint8_t *data;
     uint8_t *perms; /* UC_PROT_* per page, as Unicorn has them now */
-    Block *blocks;  /* code regions: by start halfword */
+    Block *blocks;   /* code regions: by start halfword */
+    uint32_t *plain; /* of those outside of IT blocks: bytes << 16, USES_FPU, instructions; or 0 */
+    uint32_t coded;  /* bytes with facts: size of code regions, 0 of others */
     Py_buffer view;
 } Region;
 
@@ -106,7 +108,8 @@ typedef struct {
     uint64_t deadline, limit, event, slice; /* core clocks */
     uint64_t began;    /* this run, in core clocks */
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
-    bool stopping, mpu_changed, it_doubtful, it_stale, leaping;
+    bool it_doubtful, it_open; /* it_open: the block that runs ends inside an IT block */
+    bool stopping, mpu_changed, it_stale, leaping;
     Block *facts, loose; /* of the block that runs; loose: at the start of a run, and in RAM */
     int intno; /* from UC_HOOK_INTR, or -1 */
     Region regions[REGIONS];
@@ -196,6 +199,7 @@ bool core_boot(Core *c);
 /* core.c */
 uc_err core_open(Core *c);
 const char *core_run(Core *c);
+void core_forget(Core *c, uint32_t address, uint32_t size);
 uint64_t core_wake(Core *c);
 void core_sleep(Core *c);
 uint32_t core_reg(Core *c, int id);

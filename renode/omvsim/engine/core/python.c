@@ -67,6 +67,7 @@ static void core_dealloc(Core *c)
         PyBuffer_Release(&c->regions[i].view);
         PyMem_Free(c->regions[i].perms);
         PyMem_Free(c->regions[i].blocks);
+        PyMem_Free(c->regions[i].plain);
     }
     for (int i = 0; i < c->device_count; i++)
         for (int k = 0; k < 4; k++)
@@ -105,9 +106,10 @@ static PyObject *map_memory(Core *c, PyObject *args, PyObject *kwargs)
     }
     c->region_count++;
     r->perms = PyMem_Malloc(r->size / PAGE);
-    if (code)
-        r->blocks = PyMem_Calloc(r->size / 2, sizeof *r->blocks);
-    if (!r->perms || (code && !r->blocks))
+    r->coded = code ? r->size : 0;
+    r->blocks = PyMem_Calloc(r->coded / 2, sizeof *r->blocks);
+    r->plain = PyMem_Calloc(r->coded / 2, sizeof *r->plain);
+    if (!r->perms || !r->blocks || !r->plain)
         return PyErr_NoMemory();
     memset(r->perms, perms, r->size / PAGE);
     Py_RETURN_NONE;
@@ -251,18 +253,12 @@ static PyObject *py_write_register(Core *c, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Code in this range changed from outside: drop translations and counts. */
 static PyObject *py_invalidate(Core *c, PyObject *args)
 {
     unsigned long address, size;
     if (!PyArg_ParseTuple(args, "kk", &address, &size))
         return NULL;
-    Region *r = bus_region(c, (uint32_t)address, (uint32_t)size);
-    c->loose = *c->facts; /* the block that runs stays what it is */
-    c->facts = &c->loose;
-    if (r && r->blocks)
-        memset(r->blocks + (address - r->base) / 2, 0, size / 2 * sizeof *r->blocks);
-    uc_ctl_remove_cache(c->uc, address, address + size);
+    core_forget(c, (uint32_t)address, (uint32_t)size);
     Py_RETURN_NONE;
 }
 

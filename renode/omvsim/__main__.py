@@ -1,5 +1,6 @@
 """Start: an interrupt ends quietly even while the libraries are still being imported."""
 
+import gc
 import os
 import sys
 from types import FrameType
@@ -14,8 +15,11 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     interrupts.catch(_leave)
+    gc.disable()  # what is imported stays
     from omvsim import cli  # noqa: PLC0415 - takes a second, under these handlers
 
+    gc.freeze()
+    gc.enable()
     return cli.main()
 
 

@@ -64,6 +64,33 @@ def test_a_worker_that_dies_loses_nothing(
     assert not Path(f"/proc/{victim}").exists()
 
 
+def test_images_are_bisected_there(
+    omvsim: Run, tmp_path: Path, image: Path, planted_image: Path, cluster: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The scenario with its files and the images travel; told is what is told here."""
+    folder, world, script = tmp_path / "images", tmp_path / "w.toml", tmp_path / "s.py"
+    folder.mkdir()
+    for number in range(1, 8):  # the bytes after the last section are nobody's
+        content = (planted_image if number >= 5 else image).read_bytes()
+        (folder / f"fw{number}.elf").write_bytes(content + bytes([number]))
+    (tmp_path / "note.txt").write_text("there")
+    script.write_text("print(open('note.txt').read())")
+    world.write_text(
+        '[camera.files]\n"note.txt" = { path = "note.txt" }\n'
+        '[[fault]]\nkind = "truncate"\ndirection = "to_camera"\n'
+    )
+    told = []
+    for where in (("--jobs", "2"), ("--jobs", "2", "--dask", cluster.scheduler_address)):
+        monkeypatch.setenv("OMVSIM_CACHE", str(tmp_path / f"cache{len(told)}"))
+        done = omvsim("bisect", "fw1.elf", "fw7.elf", world, script, "--images", folder, *where)
+        assert done.returncode == 0, done.stdout + done.stderr
+        told.append(done.stdout)
+    assert told[0] == told[1]
+    assert "first changed: fw5.elf\n  before: passed\n" in told[0]
+    assert "(known)" not in told[1]
+
+
 def test_no_scheduler_there(omvsim: Run, image: Path) -> None:
     done = omvsim("check", *FEW, "--dask", "tcp://127.0.0.1:1")
     assert done.returncode == 2

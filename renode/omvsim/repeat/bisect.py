@@ -9,70 +9,167 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import netsim
 from netsim import paths
+from netsim import scenario as scenarios
+from omvsim import board as boards
 from omvsim import documents, processes
 from omvsim import image as images
+from omvsim.engine import choice
 from omvsim.errors import UserError
+from omvsim.executors import executor
 from omvsim.repeat.verdict import Verdict, try_out
-from omvsim.testbed import testbed_version
+from omvsim.testbed import BOARD, find_board, testbed_version
+from omvsim.testbed.portable import pack
 
-Judge = Callable[[int], Verdict | None]
+SCENARIO = "scenario.toml"
+Judge = Callable[[list[int]], list[Verdict | None]]  # None: skipped, which has been told
+
+
+@dataclass(frozen=True)
+class Work:
+    """One trial with all that it needs, so that any process can do it."""
+
+    version: str
+    image: str  # like `scenario` and, if it is none of ours, `board` one of the files
+    board: str
+    files: dict[str, bytes]  # by relative path
+    source: bytes
+    seed: int
+    limit: int
+    engine: str
+
+
+def attempt(work: Work) -> Verdict:
+    """In a process of an executor: how the run ends."""
+    if work.version != testbed_version():
+        mine = testbed_version()
+        raise UserError(f"a worker has omvsim {mine}, not {work.version}: install the same")
+    with processes.folder("omvsim-bisect-") as folder:
+        for name, content in work.files.items():
+            path = paths.below(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        board = folder / work.board if work.board in work.files else Path(work.board)
+        try:
+            world = scenarios.load(folder / SCENARIO).with_seed(work.seed)
+            return try_out(
+                folder / work.image, world, work.source, work.limit, find_board(board),
+                engine=work.engine,
+            )  # fmt: skip
+        except UserError as error:
+            raise UserError(str(error)) from None  # its own kind may not travel
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is run on each image; verdicts by its digest and the image's."""
+    """What is run on each image. `jobs` images are tried at once, or on the workers of the
+    scheduler `dask`."""
 
     scenario: netsim.Scenario
     source: bytes
     limit: int
     board: Path
+    jobs: int
+    dask: str | None
     check: Callable[[], object]
 
-    def verdict(self, path: Path) -> tuple[Verdict, bool]:
-        """How it ends on an image, and whether that was known."""
-        digest = images.load(path).sha256
-        files = [content.hex() for content in netsim.camera_files(self.scenario).values()]
-        what = [
-            digest, testbed_version(), self.scenario.text, self.scenario.seed, files,
-            self.source.hex(), self.limit, paths.read(self.board).hex(),
-        ]  # fmt: skip
-        key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
-        entry = images.cache() / "verdicts" / f"{key}.json"
-        try:
-            return documents.read(entry, Verdict, "a verdict", "take it away"), True
-        except UserError:
-            pass  # of another version, or none
-        found = try_out(path, self.scenario, self.source, self.limit, self.board, self.check)
-        try:
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            partial = entry.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(asdict(found)))
-            partial.replace(entry)
-        except OSError as error:
-            raise UserError(f"{entry}: {error.strerror}: choose another $OMVSIM_CACHE") from None
-        return found, False
+    def work(self, path: Path) -> tuple[Work, Path]:
+        """A trial, and where its verdict is kept; UserError if that is no image."""
+        image, board = images.load(path), boards.load(find_board(self.board))
+        text, files = pack(self.scenario, board, BOARD.parent)
+        own = [name for name in files if name.endswith(f"/{board.path.name}")]
+        files |= {SCENARIO: text.encode(), f"image/{path.name}": paths.read(path)}
+        work = Work(
+            testbed_version(), f"image/{path.name}", own[0] if own else board.path.stem, files,
+            self.source, self.scenario.seed, self.limit, choice.wanted(),
+        )  # fmt: skip
+        told = asdict(work) | {"image": image.sha256, "files": sorted(
+            (name, content.hex()) for name, content in files.items() if name != work.image
+        ), "source": self.source.hex()}  # fmt: skip
+        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return work, images.cache() / "verdicts" / f"{key}.json"
+
+    def verdicts(self, pool: Executor, named: dict[str, Path]) -> list[Verdict | None]:
+        """How it ends on images; those that were known are not tried again."""
+        entries: dict[str, Path] = {}
+        tried: dict[str, Verdict | UserError | Future[Verdict]] = {}
+        for name, path in named.items():
+            try:
+                work, entries[name] = self.work(path)
+                tried[name] = _known(entries[name]) or pool.submit(attempt, work)
+            except UserError as error:
+                tried[name] = error
+        return [self._told(name, what, entries.get(name)) for name, what in tried.items()]
+
+    def _told(
+        self, name: str, what: Verdict | UserError | Future[Verdict], entry: Path | None
+    ) -> Verdict | None:
+        known = " (known)" if isinstance(what, Verdict) else ""
+        if isinstance(what, Future):
+            while not wait([what], 0.2).done:
+                self.check()
+            try:
+                what = what.result()
+            except UserError as error:  # none for this board
+                what = error
+            except BrokenExecutor:
+                raise UserError(f"{name}: the process that tried it died: use --jobs 1") from None
+        if isinstance(what, UserError):
+            print(f"  skipped  {name}: {what}", flush=True)
+            return None
+        if entry and not known:
+            _keep(entry, what)
+        print(f"  {what}  {name}{known}", flush=True)
+        return what
+
+
+def _known(entry: Path) -> Verdict | None:
+    try:
+        return documents.read(entry, Verdict, "a verdict", "take it away")
+    except UserError:
+        return None  # of another version, or none
+
+
+def _keep(entry: Path, verdict: Verdict) -> None:
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        partial = entry.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(asdict(verdict)))
+        partial.replace(entry)
+    except OSError as error:
+        raise UserError(f"{entry}: {error.strerror}: choose another $OMVSIM_CACHE") from None
 
 
 def of_images(trial: Trial, folder: Path, good: str, bad: str) -> int:
     """Search the images of a folder; omvsim bisect's exit code."""
-    paths = _images(folder, good, bad)
-    names = [path.name for path in paths]
-    return _search(names, lambda index: _judge(trial, paths[index], names[index]))
+    found = _images(folder, good, bad)
+    with executor(trial.jobs, trial.dask) as pool:
+
+        def judge(indexes: list[int]) -> list[Verdict | None]:
+            return trial.verdicts(pool, {found[index].name: found[index] for index in indexes})
+
+        return _search([path.name for path in found], judge, trial.jobs)
 
 
 def of_commits(trial: Trial, repository: Path, command: str, good: str, bad: str) -> int:
-    """Search commits, of which a shell command makes images; omvsim bisect's exit code."""
+    """Search commits, of which a shell command makes images, one after the other; omvsim bisect's
+    exit code."""
     commits = _commits(repository, good, bad)
     names = [_git(repository, "log", "-1", "--format=%h %s", commit) for commit in commits]
-    with _worktree(repository, commits[0]) as (folder, tree):
+    with _worktree(repository, commits[0]) as (folder, tree), executor(1, trial.dask) as pool:
 
-        def judge(index: int) -> Verdict | None:
+        def judge(indexes: list[int]) -> list[Verdict | None]:
+            made = {names[index]: path for index in indexes if (path := make(index))}
+            ended = dict(zip(made, trial.verdicts(pool, made), strict=True))
+            return [ended.get(names[index]) for index in indexes]
+
+        def make(index: int) -> Path | None:
             _git(tree, "checkout", "--quiet", "--force", "--detach", commits[index])
             made = folder / f"{commits[index]}.elf"
             places = {"tree": shlex.quote(str(tree)), "image": shlex.quote(str(made))}
@@ -92,21 +189,15 @@ def of_commits(trial: Trial, repository: Path, command: str, good: str, bad: str
                 why = f"exit code {code}" if code else "no {image} was made"
                 print(f"  skipped  {names[index]}: {why}: {last[0]}", flush=True)
                 return None
-            return _judge(trial, made, names[index])
+            return made
 
-        return _search(names, judge)
-
-
-def _judge(trial: Trial, path: Path, name: str) -> Verdict:
-    found, known = trial.verdict(path)
-    print(f"  {found}  {name}{' (known)' if known else ''}", flush=True)
-    return found
+        return _search(names, judge, 1)
 
 
-def _search(names: Sequence[str], judge: Judge) -> int:
-    """Narrow down to the first of `names` whose verdict is not the first's."""
+def _search(names: Sequence[str], judge: Judge, width: int) -> int:
+    """Narrow down to the first of `names` whose verdict is not the first's, `width` at once."""
     good, bad = 0, len(names) - 1
-    wanted, changed = judge(good), judge(bad)
+    wanted, changed = judge([good, bad])
     if wanted is None or changed is None:
         name = names[good if wanted is None else bad]
         raise UserError(f"{name}: GOOD and BAD have to build: choose a neighbour")
@@ -117,21 +208,19 @@ def _search(names: Sequence[str], judge: Judge) -> int:
     skipped: set[int] = set()
     while candidates := [i for i in range(good + 1, bad) if i not in skipped]:
         print(f"{bad - good - 1} left between", flush=True)
-        index = candidates[len(candidates) // 2]
-        try:
-            found = judge(index)
-        except UserError as error:  # no image, or none for this board
-            print(f"  skipped  {names[index]}: {error}", flush=True)
-            found = None
-        if found and not (found.booted or unbooted):
-            print(f"  skipped  {names[index]}: it does not boot", flush=True)
-            found = None
-        if found is None:
-            skipped.add(index)
-        elif found == wanted:
-            good = index
-        else:
-            bad, changed = index, found
+        parts = min(width, len(candidates)) + 1
+        chosen = [candidates[len(candidates) * part // parts] for part in range(1, parts)]
+        for index, found in zip(chosen, judge(chosen), strict=True):
+            if found is None:
+                skipped.add(index)
+            elif not (found.booted or unbooted):
+                print(f"  skipped  {names[index]}: it does not boot", flush=True)
+                skipped.add(index)
+            elif found == wanted:
+                good = index
+            else:
+                bad, changed = index, found
+                break
     between = names[good + 1 : bad]
     if between:
         print(f"first changed: {names[bad]}, or one between these, which could not be tried:")

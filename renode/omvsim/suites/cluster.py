@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from netsim import paths
+from omvsim import executors
 from omvsim.errors import UserError
 from omvsim.image import ROOT, file_of, resolved
 from omvsim.suites.local import Answer, Order, Workers
 from omvsim.suites.worker import slug
 from omvsim.testbed import find_board, testbed_version
 
-ANSWERS_WITHIN = 10.0  # host seconds, for a scheduler
-RETRIES = 2  # of a test whose worker dies
 _workers: dict[str, tuple[Path, Workers]] = {}  # of a worker of Dask's, by what they run on
 _lock = threading.Lock()
 
@@ -106,19 +105,10 @@ class Cluster:
     """An executor of Dask's, by its scheduler's address."""
 
     def __init__(self, address: str, order: Order, out: Path) -> None:
-        try:
-            import distributed  # noqa: PLC0415 - an extra of the package
-        except ImportError:
-            raise UserError("--dask needs Dask: pip install 'openmv-testbed[dask]'") from None
-        self._out = out
-        try:
-            client: Any = distributed.Client
-            self._client = client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"--dask {address}: {' '.join(str(error).split())[:120]}") from None
+        self._out, self._client = out, executors.dask(address)
         self._order, files = _packed(order)
         self._files = self._client.scatter(files, broadcast=True, hash=True)
-        self._executor = self._client.get_executor(pure=False, retries=RETRIES)
+        self._executor = executors.of_dask(self._client)
         self._left = 0
 
     def submit(self, test: str) -> Future[Any]:

@@ -1,16 +1,19 @@
 """The supported subset of the .repl language, and one clear line for everything else."""
 
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "peripherals"))
-from fake import FakeMachine
+from fake import Bus, FakeMachine
 from omvsim.board import ReplError, load
 from omvsim.board.model import Enum, Reference
 from omvsim.board.parser import parse
+from omvsim.peripherals.gpio import Gpio
 from omvsim.peripherals.led import Led
+from omvsim.peripherals.tim import Tim
 from omvsim.peripherals.usart import Usart
 
 BOARD = Path(__file__).parents[2] / "renode" / "openmv_h7.repl"
@@ -158,6 +161,28 @@ def test_a_lamp_follows_its_pin() -> None:
     assert lamp.lit
     port.bus_write(0x18, 1, 4)  # BSRR: PC0 high
     assert not lamp.lit
+
+
+def test_a_timer_meets_a_pin_by_its_alternate_function(write) -> None:
+    """And another timer captures what a jumper brings there; as CONTRIBUTING.md has it."""
+    contributing = (BOARD.parents[1] / "CONTRIBUTING.md").read_text()
+    wires = contributing.partition("by wires, too")[2].partition("\n\n")[2].partition("Another")[0]
+    board = load(write(f'using "{BOARD}"\n\n{textwrap.dedent(wires)}'))
+    machine = FakeMachine()
+    made = board.build(machine).components
+    timer, capturing, port = (made[name] for name in ("timer3", "timer2", "gpioPortB"))
+    assert isinstance(timer, Tim) and isinstance(capturing, Tim) and isinstance(port, Gpio)
+    for block, writes in (
+        (port, ((0x00, 2), (0x20, 2))),  # PB0: alternate function 2
+        (capturing, ((0x18, 1), (0x20, 1), (0x00, 1))),  # IC1 is TI1
+        (timer, ((0x2C, 239), (0x3C, 120), (0x1C, 7 << 4), (0x20, 1 << 8), (0x00, 1))),  # PWM 2
+    ):
+        bus = Bus(block)
+        for offset, value in writes:
+            bus.write(offset, value)
+    machine.run(900)  # of a period of 1000 ns
+    assert Bus(port).read(0x10) & 1
+    assert Bus(capturing).read(0x34) == 120
 
 
 def test_a_region_starts_at_its_own_offset() -> None:

@@ -242,6 +242,8 @@ class Component(Part):
     regions: ClassVar[dict[str, tuple[int, int]]] = {}
     #: inputs of one local receiver (`entry#receiver@input`); 0 where there are none
     local_inputs: ClassVar[int] = 0
+    #: input 0 of receiver 0: others come before it
+    local_first: ClassVar[int] = 0
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from omvsim.peripherals.base import Component, Line, Machine, Peripheral, Reg, RegArray, bit, bits
 
 PINS = 16
@@ -14,7 +16,11 @@ def _spread(value: int, code: int) -> int:
 
 
 class Gpio(Peripheral):
-    """Output N follows pin N; input N is what the board drives pin N to."""
+    """Output N follows pin N; input N is what the board drives pin N to, input AF of receiver N
+    what the block drives it to that has this alternate function there (`gpioPortB#0@2`)."""
+
+    local_inputs: ClassVar[int] = 16
+    local_first: ClassVar[int] = PINS
 
     moder = Reg(0x00, reset=0xFFFFFFFF)
     otyper = Reg(0x04, ot=bits(0, 16))
@@ -41,6 +47,7 @@ class Gpio(Peripheral):
         self._reset_values = (modeResetValue, outputSpeedResetValue, pullUpPullDownResetValue)
         self._external = 0  # levels that the board drives
         self._driven = 0  # pins that the board drives
+        self._wired, self._high = [0] * PINS, [0] * PINS  # by pin: a bit for each function
         self.reset()
 
     def reset(self) -> None:
@@ -49,16 +56,22 @@ class Gpio(Peripheral):
         self._modes()
 
     def has_input(self, number: int) -> bool:
-        return 0 <= number < PINS
+        return 0 <= number < PINS + PINS * self.local_inputs
 
     def on_gpio(self, number: int, level: bool) -> None:
+        if number >= PINS:
+            pin, function = divmod(number - PINS, self.local_inputs)
+            self._wired[pin] |= 1 << function
+            self._high[pin] = self._high[pin] & ~(1 << function) | level << function
+            self._by_blocks()
+            return
         self._driven |= 1 << number
         self._external = self._external & ~(1 << number) | level << number
         self._levels()
 
     def attach(self, address: int, child: Component) -> None:
         """A lamp or button belongs to pin `address`; wires are connections of their own."""
-        if not self.has_input(address):
+        if not 0 <= address < PINS:
             raise ValueError("a GPIO port has pins 0 to 15")
 
     @moder.on_write
@@ -70,17 +83,31 @@ class Gpio(Peripheral):
         self._analog = _spread(mode, ANALOG)
         self._pull_up = _spread(self.pupdr.value, 1)
         self._shown = -1  # outputs may be driven anew at the same level
+        self._by_blocks()
+
+    @afr.on_write
+    def _by_blocks(self) -> None:
+        """What alternate functions drive, where a block is wired to the one that is selected."""
+        alternate = _spread(self.moder.value, ALTERNATE)
+        selected = self.afr[0].value | self.afr[1].value << 32
+        self._function = self._function_high = 0
+        for pin in range(PINS):
+            function = selected >> 4 * pin & 0xF
+            if alternate >> pin & self._wired[pin] >> function & 1:
+                self._function |= 1 << pin
+                self._function_high |= (self._high[pin] >> function & 1) << pin
         self._levels()
 
     @odr.on_write
     def _levels(self) -> None:
         """IDR and the output lines from what drives the pins."""
-        odr, open_drain = self.odr.value, self.otyper.value
-        pushed = self._output & ~(open_drain & odr)  # open drain drives low only
+        driven = self._output | self._function
+        high = self.odr.value & self._output | self._function_high
+        pushed = driven & ~(self.otyper.value & high)  # open drain drives low only
         released = self._external & self._driven | self._pull_up & ~self._driven
-        level = odr & pushed | released & ~pushed
+        level = high & pushed | released & ~pushed
         self.idr.value = level & ~self._analog & 0xFFFF
-        shown = self._output << PINS | level
+        shown = driven << PINS | level
         if shown == self._shown:
             return
         changed = (shown ^ self._shown) if self._shown >= 0 else -1
@@ -94,7 +121,7 @@ class Gpio(Peripheral):
         line = self.outputs[pin]
         if line.level != level:
             line.set(level)
-        elif self._output >> pin & 1:
+        elif (self._output | self._function) >> pin & 1:
             for sink in line.sinks:
                 sink(level)
 

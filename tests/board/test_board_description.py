@@ -177,6 +177,7 @@ def test_a_timer_meets_a_pin_by_its_alternate_function(write) -> None:
         (capturing, ((0x18, 1), (0x20, 1), (0x00, 1))),  # IC1 is TI1
         (timer, ((0x2C, 239), (0x3C, 120), (0x1C, 7 << 4), (0x20, 1 << 8), (0x00, 1))),  # PWM 2
     ):
+        block.clock(True)  # as the RCC does
         bus = Bus(block)
         for offset, value in writes:
             bus.write(offset, value)

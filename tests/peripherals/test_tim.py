@@ -65,6 +65,14 @@ def test_counts_up_and_down(machine: FakeMachine, timer: Tim) -> None:
     assert (bus.read(SR) & 1, bus.read(CR1) & DIR) == (1, 0)
 
 
+def test_the_way_down_begins_at_the_new_end(machine: FakeMachine, timer: Tim) -> None:
+    """ARR is updated before the counter is reloaded (38.3.2, centre-aligned mode)."""
+    bus = Bus(timer)
+    for offset, value in ((ARR, 3), (CR1, 1 << 5 | ARPE | CEN), (ARR, 5)):
+        bus.write(offset, value)
+    assert counts(machine, bus, 10) == [0, 1, 2, 5, 4, 3, 2, 1, 0, 1]
+
+
 @pytest.mark.parametrize(("cms", "ticks"), [(1, [8]), (2, [2]), (3, [2, 8])])
 def test_centre_aligned_modes_differ_in_their_flags(
     machine: FakeMachine, timer: Tim, cms: int, ticks: list[int]
@@ -222,3 +230,21 @@ def test_a_preloaded_compare_waits_for_the_update(machine: FakeMachine, timer: T
     assert bus.read(SR) == 1
     machine.run((8 + 5) * US)
     assert bus.read(SR) == 1 | 1 << 1
+
+
+def test_a_late_event_costs_no_time(machine: FakeMachine, timer: Tim) -> None:
+    """The core tells of time by blocks of code: periods stay what they are."""
+    bus, updates = Bus(timer), 0
+    for offset, value in ((ARR, 99), (DIER, 1), (CR1, CEN)):
+        bus.write(offset, value)
+    for tick in range(7, 10_000, 7):  # an update is seen up to 7 us late
+        machine.now = tick * US
+        machine.run(machine.now)
+        updates += bus.read(SR)
+        bus.write(SR, 0)
+    assert (updates, bus.read(CNT)) == (99, tick % 100)
+    for offset, value in ((CR1, ARPE | CEN), (CNT, 0), (ARR, 49)):
+        bus.write(offset, value)
+    machine.now += 107 * US  # past the update that makes the period shorter
+    machine.run(machine.now)
+    assert bus.read(CNT) == 7

@@ -10,11 +10,10 @@ what is written.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, RegArray, bit, bits
 
-CHANNELS = 4
+CHANNELS, SECOND = 4, 1_000_000_000
 CC_FLAGS = 0b11110  # CC1IF to CC4IF, and their bits in DIER and EGR
 OVERCAPTURE = 9  # CC1OF
 ACTIVE, INACTIVE, TOGGLE, FORCE_INACTIVE, FORCE_ACTIVE, PWM_1, PWM_2 = range(1, 8)  # OCxM
@@ -55,6 +54,7 @@ class Tim(Peripheral):
         self.outputs = [Line() for _ in range(CHANNELS)]
         self.frequency, self.limit = frequency, initialLimit
         self._due: Handle | None = None
+        self._due_place = 0
         self._inputs = [False] * CHANNELS
         self.reset()
 
@@ -73,10 +73,6 @@ class Tim(Peripheral):
     # behind the period's end; each `_span` ticks there is an overflow or underflow.
 
     @property
-    def _tick_ns(self) -> float:
-        return self._prescaler * 1e9 / self.frequency
-
-    @property
     def _span(self) -> int:
         return self._reload if self._centred else self._reload + 1
 
@@ -89,9 +85,13 @@ class Tim(Peripheral):
         return self._running and self._reload > 0
 
     def _now(self) -> int:
-        """The place now; an event may come a fraction of a tick early."""
-        ticks = int((self.machine.now - self._base_ns) / self._tick_ns)
-        return max(self._base + ticks, self._reached)
+        """The place now."""
+        ns = self.machine.now - self._base_ns
+        return self._base + ns * self.frequency // (self._prescaler * SECOND)
+
+    def _ns_of(self, place: int) -> int:
+        """When it is there, at the earliest."""
+        return self._base_ns - (self._base - place) * self._prescaler * SECOND // self.frequency
 
     def _count_at(self, place: int) -> tuple[int, bool]:
         """The counter at a place, and does it count down there?"""
@@ -115,7 +115,7 @@ class Tim(Peripheral):
 
     def _place(self, place: int) -> None:
         """Go on from there; the next update event is as many overflows away as REP says."""
-        self._base, self._base_ns, self._reached = place, self.machine.now, place
+        self._base, self._base_ns = place, self.machine.now
         self._repeats = self._repetition + 1
 
     def _set(self, count: int, down: bool) -> None:
@@ -123,7 +123,8 @@ class Tim(Peripheral):
         places = self._places_of(count)
         repeats = self._repeats
         if self._moves:
-            repeats = self._next_update() // self._span - self._now() // self._span
+            now = self._now()
+            repeats = self._next_update(now) // self._span - now // self._span
         self._held = count, down
         self._place(places.get(down, next(iter(places.values()), count)))
         self._repeats = repeats
@@ -186,22 +187,27 @@ class Tim(Peripheral):
         active = (self._prescaler - 1, self._reload, self._repetition, self._compare)
         return active != (self.psc.psc, self.arr.value, self.rcr.rep, [c.value for c in self.ccr])
 
-    def _next_update(self, after: int | None = None) -> int:
-        """The first place of an update event behind a place, or behind the present one."""
-        place = self._now() if after is None else after
+    def _next_update(self, place: int) -> int:
+        """The first place of an update event behind a place."""
         first = (self._base // self._span + self._repeats) * self._span
         step = (self._repetition + 1) * self._span
         return max(first, first + ((place - first) // step + 1) * step)
 
-    def _update(self, place: int) -> None:
-        turned = place // self._span % 2 > 0  # a centre-aligned counter is at ARR, else at 0
+    def _update(self, place: int) -> int:
+        """An update event at a place; the same place as it is called since."""
+        before = self._prescaler, self._reload, self._repetition
+        turned, ns = place // self._span % 2 > 0, self._ns_of(place)
         self._load()
         self.sr.uif = 1
         if self.cr1.opm:
             self.cr1.cen = 0
             self._running = False
             self._held = (self._reload if self._down else 0), self._down
+        if before == (self._prescaler, self._reload, self._repetition):
+            return place
         self._place(self._reload if self._centred and turned else 0)
+        self._base_ns = ns
+        return self._base
 
     # Compare and capture
 
@@ -226,15 +232,15 @@ class Tim(Peripheral):
         """Is there a pin for its output?"""
         return bool(self.outputs[channel].sinks) and not self._mode(channel) & 3
 
-    def _events(self) -> Iterator[int]:
+    def _events(self, after: int) -> Iterator[int]:
         """Places of what has to happen next; what changes nothing but the counter has none."""
-        now, period = self._now(), self._period
+        period = self._period
 
         def ahead(place: int) -> int:
-            return now + (place - now - 1) % period + 1
+            return after + (place - after - 1) % period + 1
 
         if not self.cr1.udis and (not self.sr.uif or self.cr1.opm or self._preloaded):
-            yield self._next_update()
+            yield self._next_update(after)
         for channel in range(CHANNELS):
             if self._compares(channel) and not self.sr.value & 2 << channel:
                 yield from map(ahead, self._told(channel))
@@ -248,7 +254,13 @@ class Tim(Peripheral):
     @ccer.on_write
     @rcr.on_write
     def _changed(self) -> None:
-        """Registers are not what they were."""
+        """Registers are not what they were. What is due since the block of code that runs began
+        has not come yet."""
+        now = self._now()
+        self._settle(min(now, self._due_place - 1) if self._due else now)
+
+    def _settle(self, after: int) -> None:
+        """What follows a place."""
         self._modes = self.ccmr[0].value & 0xFFFF | self.ccmr[1].value << 16
         for channel, ccr in enumerate(self.ccr):
             if not self._mode(channel) & 1 << 3:  # OCxPE
@@ -256,12 +268,10 @@ class Tim(Peripheral):
         if self._due:
             self._due.cancel()
             self._due = None
-        if self._moves:
-            place = min(self._events(), default=None)
-            if place is not None:
-                at = self._base_ns + round((place - self._base) * self._tick_ns)
-                at = max(at, self.machine.now + 1)
-                self._due = self.machine.schedule(at, partial(self._reach, place))
+        if self._moves and (places := [*self._events(after)]):
+            self._due_place = min(places)
+            at = max(self._ns_of(self._due_place), self.machine.now + 1)
+            self._due = self.machine.schedule(at, self._reach)
         self._drive()
         active = self.sr.value & self.dier.value
         self.UpdateInterrupt.set(active & 1)
@@ -315,8 +325,8 @@ class Tim(Peripheral):
         self.sr.value |= 2 << channel
         self.ccr[channel].value = self._count()
 
-    def _reach(self, place: int) -> None:
-        self._due, self._reached = None, place
+    def _reach(self) -> None:
+        self._due, place = None, self._due_place
         for channel in range(CHANNELS):
             if self._compares(channel) and place % self._period in self._told(channel):
                 self.sr.value |= 2 << channel
@@ -326,8 +336,8 @@ class Tim(Peripheral):
                     before = self._reference[channel]
                     self._reference[channel] = mode == ACTIVE or (mode == TOGGLE and not before)
         if not self.cr1.udis and place == self._next_update(place - 1):
-            self._update(place)
-        self._changed()
+            place = self._update(place)
+        self._settle(place)
 
     def _drive(self) -> None:
         """The pins, from OCxREF, polarity and enable bit."""

@@ -1,7 +1,7 @@
 """The register language, by the access words of RM0433 section 1.2."""
 
 from fake import Bus, FakeMachine
-from omvsim.peripherals.base import Line, Peripheral, Reg, RegArray, bit, bits
+from omvsim.peripherals.base import Line, Peripheral, Reg, RegArray, bit, bits, ns_of, ticks
 
 
 class Block(Peripheral):
@@ -84,3 +84,15 @@ def test_line_reports_edges_only() -> None:
     for level in (0, 1, 1, 0):
         line.set(level)
     assert seen == [True, False]
+
+
+def test_ticks_are_exact() -> None:
+    """Also where a period is no whole number of nanoseconds."""
+    assert ticks(900, 240_000_000) == 216
+    for hertz, division in ((240_000_000, 1), (480_000_000, 3), (32_768, 1), (32_000, 256)):
+        for count in (*range(1, 500), 10**9, 10**15 + 1):
+            ns = ns_of(count, hertz, division)
+            assert (ticks(ns, hertz, division), ticks(ns - 1, hertz, division)) == (
+                count,
+                count - 1,
+            )

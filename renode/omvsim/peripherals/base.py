@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 MODELLED, READ_HOOK, WRITE_HOOK, QUEUED = 1, 2, 4, 8  # times QUEUED: see queue_writes
 WORD = 0xFFFFFFFF
+SECOND = 1_000_000_000  # ns
 #: what the calendar shows after power-on without a battery
 COLD_RTC = datetime(2000, 1, 1)
 
@@ -27,6 +28,16 @@ class BusError(Exception):
     def __init__(self, address: int) -> None:
         super().__init__(f"bus error at 0x{address:08X}")
         self.address = address
+
+
+def ticks(ns: int, hertz: int, division: int = 1) -> int:
+    """How often a clock that is divided has ticked in a time."""
+    return ns * hertz // (division * SECOND)
+
+
+def ns_of(ticks: int, hertz: int, division: int = 1) -> int:
+    """The time until it has ticked so often: the first ns at which `ticks` tells that."""
+    return -(-ticks * division * SECOND // hertz)
 
 
 class Handle(Protocol):

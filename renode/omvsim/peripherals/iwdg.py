@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omvsim.peripherals.base import Handle, Machine, Peripheral, Reg, RegView, bits
+from omvsim.peripherals.base import Handle, Machine, Peripheral, Reg, RegView, bits, ns_of, ticks
 
 RELOAD, UNLOCK, START = 0xAAAA, 0x5555, 0xCCCC
 
@@ -32,8 +32,8 @@ class Iwdg(Peripheral):
         self._stopped()
 
     @property
-    def _tick_ns(self) -> float:
-        return (4 << min(self.pr.pr, 6)) * 1e9 / self.frequency
+    def _division(self) -> int:
+        return 4 << min(self.pr.pr, 6)
 
     @kr.on_write
     def _key(self, value: int) -> None:
@@ -42,8 +42,8 @@ class Iwdg(Peripheral):
         if key == START and not self._due:
             self._reload()
         elif key == RELOAD and self._due:
-            count = self.rlr.rl - int((self.machine.now - self._started) / self._tick_ns)
-            if count > self.winr.win:
+            passed = ticks(self.machine.now - self._started, self.frequency, self._division)
+            if self.rlr.rl - passed > self.winr.win:
                 self._bite()
             else:
                 self._reload()
@@ -72,7 +72,7 @@ class Iwdg(Peripheral):
         if self._due:
             self._due.cancel()
         self._started = self.machine.now
-        period = round((self.rlr.rl + 1) * self._tick_ns)
+        period = ns_of(self.rlr.rl + 1, self.frequency, self._division)
         self._due = self.machine.schedule(self.machine.now + period, self._bite)
 
     def _bite(self) -> None:

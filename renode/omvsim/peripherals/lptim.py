@@ -6,7 +6,7 @@ that waits for a trigger, or counts edges of its input, stands still.
 
 from __future__ import annotations
 
-from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
+from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits, ns_of, ticks
 
 CMPM, ARRM, CMPOK, ARROK = 1 << 0, 1 << 1, 1 << 3, 1 << 4
 SNGSTRT, CNTSTRT, COUNTRST = 1 << 1, 1 << 2, 1 << 3
@@ -46,12 +46,9 @@ class Lptim(Peripheral):
         self._plan()
 
     @property
-    def _tick_ns(self) -> float:
-        return (1 << self.cfgr.presc) * 1e9 / self.frequency
-
-    @property
     def _ticks(self) -> int:
-        return int((self.machine.now - self._since) / self._tick_ns) if self._running else 0
+        passed = self.machine.now - self._since
+        return ticks(passed, self.frequency, 1 << self.cfgr.presc) if self._running else 0
 
     @cnt.on_read
     def _count(self) -> int:
@@ -73,9 +70,9 @@ class Lptim(Peripheral):
         }
         if left:
             soon = min(left.values())
-            at = self._since + round((self._ticks + soon) * self._tick_ns)
-            flags = sum(flag for flag, ticks in left.items() if ticks == soon)
-            self._due = self.machine.schedule(at, lambda: self._match(flags))
+            until = ns_of(self._ticks + soon, self.frequency, 1 << self.cfgr.presc)
+            flags = sum(flag for flag, wait in left.items() if wait == soon)
+            self._due = self.machine.schedule(self._since + until, lambda: self._match(flags))
 
     def _match(self, flags: int) -> None:
         self._due = None

@@ -11,9 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, RegArray, bit, bits
+from omvsim.peripherals.base import (
+    Handle,
+    Line,
+    Machine,
+    Peripheral,
+    Reg,
+    RegArray,
+    bit,
+    bits,
+    ns_of,
+    ticks,
+)
 
-CHANNELS, SECOND = 4, 1_000_000_000
+CHANNELS = 4
 CC_FLAGS = 0b11110  # CC1IF to CC4IF, and their bits in DIER and EGR
 OVERCAPTURE = 9  # CC1OF
 ACTIVE, INACTIVE, TOGGLE, FORCE_INACTIVE, FORCE_ACTIVE, PWM_1, PWM_2 = range(1, 8)  # OCxM
@@ -87,11 +98,11 @@ class Tim(Peripheral):
     def _now(self) -> int:
         """The place now."""
         ns = self.machine.now - self._base_ns
-        return self._base + ns * self.frequency // (self._prescaler * SECOND)
+        return self._base + ticks(ns, self.frequency, self._prescaler)
 
     def _ns_of(self, place: int) -> int:
         """When it is there, at the earliest."""
-        return self._base_ns - (self._base - place) * self._prescaler * SECOND // self.frequency
+        return self._base_ns + ns_of(place - self._base, self.frequency, self._prescaler)
 
     def _count_at(self, place: int) -> tuple[int, bool]:
         """The counter at a place, and does it count down there?"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits
+from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits, ns_of, ticks
 
 EARLY, LAST = 0x40, 0x3F  # the counter at the early wake-up, and at the reset
 CYCLES = 4096  # of PCLK, that a tick takes at least
@@ -28,13 +28,14 @@ class Wwdg(Peripheral):
         self._update()
 
     @property
-    def _tick_ns(self) -> float:
-        return (CYCLES << self.cfr.wdgtb) * 1e9 / self.frequency
+    def _division(self) -> int:
+        return CYCLES << self.cfr.wdgtb
 
     @property
     def _count(self) -> int:
         """The counter runs on also while the watchdog is off (45.3.2)."""
-        return (self.cr.t - int((self.machine.now - self._started) / self._tick_ns)) & 0x7F
+        passed = self.machine.now - self._started
+        return (self.cr.t - ticks(passed, self.frequency, self._division)) & 0x7F
 
     @cr.on_read
     def _control(self) -> int:
@@ -60,9 +61,9 @@ class Wwdg(Peripheral):
             self._await(EARLY)
 
     def _await(self, count: int) -> None:
-        at = self._started + round(((self.cr.t - count) & 0x7F) * self._tick_ns)
+        wait = ns_of((self.cr.t - count) & 0x7F, self.frequency, self._division)
         call = self._wake if count == EARLY else self._bite
-        self._due = self.machine.schedule(at, call)
+        self._due = self.machine.schedule(self._started + wait, call)
 
     def _wake(self) -> None:
         self.sr.ewif = 1

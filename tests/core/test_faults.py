@@ -154,6 +154,47 @@ hardfault:
     assert p.writes[4] == (6 if before else 0)
 
 
+@pytest.mark.parametrize("before", ["", " adds r6, #1\n"])
+def test_an_fpu_that_is_off_is_not_missed_where_the_condition_fails(program, before):
+    """An instruction of an IT block that is not executed does not fault (DDI 0403 A7.3.1)."""
+    p = program(f"""
+    .thumb_func
+reset:
+    ldr r0, =0xE000ED88
+    movs r6, #0
+    str r6, [r0]
+    ldr r4, =0x40000000
+    movs r3, #1
+    movs r2, #2
+    b 1f
+1:  {before}
+    cmp r6, #9
+    itttt gt
+    vmovgt.f32 s0, #1.0
+    movgt r3, #11
+    vmovgt.f32 s1, #2.0
+    movgt r2, #12
+    ite eq
+    vmoveq.f32 s0, #1.0
+    addne r3, #20
+    str r3, [r4]
+    str r2, [r4]
+    cmp r6, #9
+    it lt
+    vmovlt.f32 s0, #3.0
+    b .
+    .thumb_func
+hardfault:
+    ldr r5, =0xE000ED28
+    ldr r6, [r5]
+    str r6, [r4]
+    b .
+    """)
+    assert p.run() == "fault"
+    p.run()
+    assert p.writes == [21, 2, 1 << 19]
+
+
 def test_an_fpu_for_privileged_code_alone(program):
     p = program("""
     .thumb_func

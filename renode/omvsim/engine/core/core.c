@@ -17,8 +17,10 @@ void core_python_failed(Core *c)
     c->deadline = 0;
 }
 
+static uint8_t it_advance(uint8_t it) { return it & 7 ? (it & 0xE0) | (it << 1 & 0x1F) : 0; } /* A7.3.3 */
+
 /* Facts of the code: instructions are counted, and ITSTATE followed, from a block's start. The
- * first halfword tells the length (DDI 0403 A5.1). ITSTATE moves on as ITAdvance() does (A7.3.3). */
+ * first halfword tells the length (DDI 0403 A5.1). */
 
 static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
 {
@@ -31,10 +33,7 @@ static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
         if ((second >> 9 & 7) == 5 && block.fpu == NO_FPU)
             block.fpu = (uint16_t)offset;
         offset += first >> 11 >= 0x1D ? 4 : 2;
-        if (first >> 8 == 0xBF && first & 15)
-            it = (uint8_t)first;
-        else
-            it = it & 7 ? (it & 0xE0) | (it << 1 & 0x1F) : 0;
+        it = first >> 8 == 0xBF && first & 15 ? (uint8_t)first : it_advance(it);
     }
     block.it_end = it;
     return block;
@@ -118,15 +117,26 @@ static bool it_is_wrong(Core *c, uint8_t it)
     return (core_reg(c, UC_ARM_REG_XPSR) & IT_BITS) != it_bits(it);
 }
 
-/* With the FPU off in CPACR, end the run before its first instruction there, which faults (B1.5.14).
- * True if the run has to leave the engine. Of IT blocks the condition is not looked at. */
+/* ConditionPassed() of an instruction in an IT block (DDI 0403 A7.3.1). */
+static bool passes(Core *c, uint8_t it)
+{
+    uint32_t apsr = core_reg(c, UC_ARM_REG_XPSR);
+    bool n = apsr >> 31 & 1, z = apsr >> 30 & 1, carry = apsr >> 29 & 1, v = apsr >> 28 & 1;
+    const bool met[] = {z, carry, n, v, carry && !z, n == v, !z && n == v, true};
+    return met[it >> 5 & 7] != (it >> 4 & 1) || it >> 5 == 7;
+}
+
+/* With the FPU off in CPACR, end the run before its first instruction there, which faults
+ * (B1.5.14) if it is executed. True if the run has to leave the engine. */
 static bool fpu_is_off(Core *c, uint32_t address, uint32_t size)
 {
     uint32_t access = c->cpacr >> 20 & 3; /* of coprocessor 10; 1: privileged code alone */
     if (access == 3 || (access == 1 && ((core_reg(c, UC_ARM_REG_IPSR) & 0x1FF) ||
                                         !(core_reg(c, UC_ARM_REG_CONTROL) & 1))))
         return false;
-    if (c->facts->fpu == 0)
+    if (c->facts->fpu == 0 && c->facts->it_start & 15 && !passes(c, c->facts->it_start))
+        c->skipped = true;
+    else if (c->facts->fpu == 0)
         c->intno = 17; /* EXCP_NOCP */
     else {
         c->until = address + c->facts->fpu;
@@ -289,6 +299,14 @@ static void after_run(Core *c, uc_err err, uint32_t pc)
         case 18: exception_fault(c, USAGE_FAULT, INVSTATE, 0); break;
         default: exception_fault(c, USAGE_FAULT, UNDEFINSTR, 0);
         }
+        return;
+    }
+    if (c->skipped) { /* four bytes and a clock, and nothing else */
+        c->skipped = false;
+        c->now++;
+        core_set_reg(c, UC_ARM_REG_XPSR_NZCVQG, (core_reg(c, UC_ARM_REG_XPSR) & ~IT_BITS) |
+                     it_bits(it_advance(it_at(c, pc))));
+        core_set_reg(c, UC_ARM_REG_PC, (pc + 4) | 1);
         return;
     }
     if (err == UC_ERR_FETCH_PROT && !c->access.type)

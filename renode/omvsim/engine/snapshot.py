@@ -34,6 +34,7 @@ MOST = 64 << 20  # bytes, unpacked; the memories of this chip have 3.3 MB
 SEQUENCES = {kind.__name__: kind for kind in (list, tuple, deque, set)}
 #: what a board's description makes once for all
 FIXED = (Machine, memoryview, RegView)
+PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 TABLES = ("flags", "_writers", "_readers")  # of a block of registers
 
 
@@ -104,6 +105,8 @@ class Places:
 
     def _visit(self, place: str, part: Part) -> None:
         for name, value in vars(part).items():
+            if type(value) in PLAIN:
+                continue
             inside = list(value.values()) if isinstance(value, dict) else value
             for n, found in enumerate(inside if isinstance(inside, (list, tuple)) else [inside]):
                 if isinstance(found, Part) and id(found) not in self._names:
@@ -115,6 +118,9 @@ class Places:
     def _changing(part: Part) -> Iterator[tuple[str, Any]]:
         """Attributes that are no wiring, tables or registers."""
         for name, value in vars(part).items():
+            if type(value) in PLAIN:
+                yield name, value
+                continue
             first = value[0] if isinstance(value, list) and value else value
             wiring = isinstance(first, FIXED) or (callable(value) and not isinstance(value, Part))
             table = isinstance(part, Peripheral) and (name in TABLES or value is part.queue)
@@ -130,14 +136,17 @@ class Places:
         own = dict(self._changing(part))
         if own.keys() != saved.keys():
             raise ValueError(f"not what {type(part).__name__} consists of")
+        attributes = vars(part)
         for name, value in saved.items():
-            if isinstance(own[name], Line):
+            if type(value) in PLAIN and type(own[name]) is not Line:
+                attributes[name] = value
+            elif isinstance(own[name], Line):
                 own[name].level = bool(value[1])
             elif isinstance(value, list) and value[0] == "lines":
                 for line, level in zip(own[name], value[1], strict=True):
                     line.level = bool(level)
             else:
-                vars(part)[name] = self.value(value)
+                attributes[name] = self.value(value)
 
     def plain(self, value: Any) -> Any:
         """A value of the kinds that parts have, for `value` to make again."""
@@ -177,6 +186,8 @@ class Places:
 
     def value(self, plain: Any) -> Any:
         """What `plain` was given; ValueError where it cannot have made this."""
+        if type(plain) in PLAIN:
+            return plain
         found: Any = plain
         match plain:
             case ["event", int(number)]:
@@ -196,7 +207,8 @@ class Places:
                 method = getattr(part, name)
                 found = partial(method, *map(self.value, given)) if given else method
             case [str(kind), list(items)] if kind in SEQUENCES:
-                found = SEQUENCES[kind](map(self.value, items))
+                made = (item if type(item) in PLAIN else self.value(item) for item in items)
+                found = SEQUENCES[kind](made)
             case list():
                 raise ValueError(f"{plain[:1]} is nothing that a snapshot holds")
         return found

@@ -112,6 +112,59 @@ hardfault:
     assert p.word(0x20001000) == 0
 
 
+@pytest.mark.parametrize(
+    ("access", "address", "cfsr"),
+    [("str r2, [r1]", 0x40000020, 0x82), ("ldr r2, [r1]", 0x40000020, 0x82),
+     ("ldrb r2, [r1], #4", 0x4000003F, 0x82), ("str r2, [r1, #4]!", 0x4000001C, 0x82)],
+)  # fmt: skip
+def test_the_mpu_denies_peripherals(program, access, address, cfsr):
+    """Region 0: 32 bytes at 0x40000020, AP 0; what stands behind the access is not executed."""
+    p = program(
+        f"""
+    .thumb_func
+reset:
+    ldr r0, =0xE000ED94
+    ldr r1, =0x40000030
+    str r1, [r0, #8]
+    movs r1, #9
+    str r1, [r0, #12]
+    movs r1, #5
+    str r1, [r0]
+    dsb
+    isb
+    ldr r4, =0x40000000
+    ldr r7, =0x20000100
+    ldr r1, ={address}
+    movs r2, #7
+    movs r3, #1
+    adds r3, r3, #2
+1:  {access}
+    str r3, [r7]
+    str r3, [r4]
+    b .
+    .thumb_func
+hardfault:
+    ldr r5, [sp, #24]
+    ldr r6, =1b
+    subs r5, r5, r6
+    str r5, [r4]
+    ldr r5, [sp, #4]
+    str r5, [r4]
+    str r2, [r4]
+    str r3, [r4]
+    b .
+    """
+    )
+    assert p.run() == "fault"
+    assert (p.core.fault["cfsr"], p.core.fault["mmfar"]) == (cfsr, address + 4 * ("!" in access))
+    p.run()
+    assert p.writes == [0, address, 7, 3]
+    assert p.word(0x20000100) == 0
+    assert not p.unmodelled
+    p.core.read_register(0x40000020, 4)  # as a DMA does, which no MPU minds
+    assert len(p.unmodelled) == 1
+
+
 @pytest.mark.parametrize("cpacr", [0, 2 << 20])
 @pytest.mark.parametrize("before", ["", " movs r2, #5\n adds r2, #1\n"])
 def test_an_fpu_that_is_off_faults(program, cpacr, before):

@@ -54,12 +54,11 @@ static PyObject *call_hook(Core *c, PyObject *hook, const uint32_t *values, size
     return result;
 }
 
-static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
+/* For a DMA, which no MPU minds, and for the core behind it. */
+uint32_t bus_read(Core *c, uint32_t address, unsigned size)
 {
-    (void)uc;
-    Core *c = user;
-    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset, value = 0;
-    Device *d = device_at(c, (uint32_t)offset);
+    uint32_t value = 0;
+    Device *d = device_at(c, address - PERIPHERALS_BASE);
     uint32_t i = d ? (address - d->base) / 4 : 0;
     if (!d || !(d->flags[i] & MODELLED)) {
         return bus_unmodelled(c, address, (int)size, false, 0);
@@ -80,12 +79,9 @@ static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, v
     return value >> 8 * (address & 3) & (size == 4 ? ~0u : (1u << 8 * size) - 1);
 }
 
-static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
+void bus_write(Core *c, uint32_t address, unsigned size, uint32_t value)
 {
-    (void)uc;
-    Core *c = user;
-    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset, value = (uint32_t)data;
-    Device *d = device_at(c, (uint32_t)offset);
+    Device *d = device_at(c, address - PERIPHERALS_BASE);
     uint32_t i = d ? (address - d->base) / 4 : 0;
     if (!d || !(d->flags[i] & MODELLED)) {
         bus_unmodelled(c, address, (int)size, true, value);
@@ -111,15 +107,30 @@ static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint
     }
 }
 
-/* The same for a DMA. */
-uint32_t bus_read(Core *c, uint32_t address, unsigned size)
+/* The MPU denies this access, which ends the run at its instruction. */
+static bool is_refused(Core *c, uint32_t address, uc_mem_type type)
 {
-    return (uint32_t)peripheral_read(c->uc, address - PERIPHERALS_BASE, size, c);
+    if (!c->mpu_on_peripherals || !mpu_denies(c, address, type == UC_MEM_WRITE_PROT))
+        return false;
+    bus_note_access(c, type, address);
+    c->stopping = true;
+    uc_emu_stop(c->uc);
+    return true;
 }
 
-void bus_write(Core *c, uint32_t address, unsigned size, uint32_t value)
+static uint64_t peripheral_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
 {
-    peripheral_write(c->uc, address - PERIPHERALS_BASE, size, value, c);
+    (void)uc;
+    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset;
+    return is_refused(user, address, UC_MEM_READ_PROT) ? 0 : bus_read(user, address, size);
+}
+
+static void peripheral_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t data, void *user)
+{
+    (void)uc;
+    uint32_t address = PERIPHERALS_BASE + (uint32_t)offset;
+    if (!is_refused(user, address, UC_MEM_WRITE_PROT))
+        bus_write(user, address, size, (uint32_t)data);
 }
 
 /* Memory that refuses */
@@ -260,6 +271,7 @@ static int page_perms(Core *c, const Region *r, uint32_t page)
 void mpu_apply(Core *c)
 {
     c->mpu_changed = false;
+    c->mpu_on_peripherals = c->mpu_ctrl & 1;
     for (int i = 0; i < c->region_count; i++) {
         Region *r = &c->regions[i];
         for (uint32_t page = 0; page < r->size / PAGE;) {

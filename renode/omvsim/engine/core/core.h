@@ -110,6 +110,7 @@ typedef struct {
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
     bool it_doubtful, it_open; /* it_open: the block that runs ends inside an IT block */
     bool stopping, mpu_changed, it_stale, leaping;
+    bool mpu_on_peripherals; /* the MPU may deny accesses to them */
     bool skipped; /* the next instruction is one for an FPU that is off, whose condition fails */
     Block *facts, loose; /* of the block that runs; loose: at the start of a run, and in RAM */
     int intno; /* from UC_HOOK_INTR, or -1 */

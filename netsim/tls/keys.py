@@ -43,7 +43,8 @@ def _rsa_key(p: int, q: int) -> rsa.RSAPrivateKey:
     d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
     public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
     parts = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
-    return rsa.RSAPrivateNumbers(p, q, d, *parts, public).private_key()
+    numbers = rsa.RSAPrivateNumbers(p, q, d, *parts, public)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)  # the primes are ours
 
 
 def _prime(seed: int, label: str, bits: int) -> int:

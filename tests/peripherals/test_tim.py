@@ -2,8 +2,11 @@
 
 import pytest
 from fake import Bus, FakeMachine
+from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.gpio import Gpio
+from omvsim.peripherals.pwr import Pwr
 from omvsim.peripherals.tim import Tim
+from omvsim.peripherals.wwdg import Wwdg
 
 CR1, CR2, DIER, SR, EGR, CCMR1, CCMR2, CCER = 0, 4, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20
 CNT, PSC, ARR, RCR, CCR1, CCR2 = 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38
@@ -168,6 +171,33 @@ def test_a_pin_follows_its_alternate_function(machine: FakeMachine, timer: Tim) 
     assert seen == [True, False, True]
     pins.write(0x00, 1 << 10)  # an output again
     assert (seen[-1], pins.read(0x10)) == (False, 0)
+
+
+def test_stands_still_in_stop_mode(machine: FakeMachine, timer: Tim) -> None:
+    """And so does the window watchdog (RM0433 table 33)."""
+    power, exti = Pwr(machine), Exti(machine)
+    watchdog = Wwdg(machine, apbFrequency=1_000_000)
+    power.connect([exti, timer, watchdog])
+    bus, dog = Bus(timer), Bus(watchdog)
+    for offset, value in ((ARR, 999), (RCR, 1), (EGR, 1), (SR, 0), (CR1, CEN)):
+        bus.write(offset, value)
+    dog.write(0, 0xFF)
+    machine.run(8_000 * US)
+    assert (bus.read(CNT), bus.read(SR), dog.read(0)) == (0, 1, 0xFF - 1)
+    bus.write(SR, 0)
+    machine.run(8_300 * US)
+    power.sleep_deep()
+    assert machine.deep
+    machine.run(10**12)
+    assert (bus.read(CNT), bus.read(SR), dog.read(0), machine.resets) == (300, 0, 0xFD, [])
+    exti.wakeup.set(True)
+    assert not machine.deep
+    machine.run(machine.now + 1_699 * US)
+    assert (bus.read(CNT), bus.read(SR)) == (999, 0)  # REP: the update is at the second overflow
+    machine.run(machine.now + 1 * US)
+    assert (bus.read(CNT), bus.read(SR)) == (0, 1)
+    machine.run(machine.now + 63 * 4096 * US)
+    assert machine.resets == ["WWDG1RSTF"]
 
 
 def test_captures(machine: FakeMachine, timer: Tim) -> None:

@@ -1,8 +1,8 @@
 """Power control (RM0433 section 6): voltages, which settle at once, and Stop and Standby modes.
 
 What ends Stop mode are configurable lines of the EXTI, and Standby the RTC's alarms and wake-up
-timer. Not modelled: DStop and DStandby of single domains, wake-up pins, and that the clocks of
-timers stand still, too.
+timer; timers and the window watchdog stand still meanwhile. Not modelled: DStop and DStandby of
+single domains, and wake-up pins.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from omvsim.peripherals.base import Component, Line, Machine, Peripheral, Reg, b
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.rcc import Rcc
 from omvsim.peripherals.rtc import Rtc
+from omvsim.peripherals.tim import Tim
+from omvsim.peripherals.wwdg import Wwdg
 
 FLAGS = 0b1111 << 5  # STOPF, SBF, SBF_D1, SBF_D2
 
@@ -48,12 +50,16 @@ class Pwr(Peripheral):
         super().__init__(machine)
         self._pending = Line()
         self._stopped: Callable[[], object] = lambda: None
+        self._hold: Callable[[bool], object] = lambda still: None
         self._standby = False
 
     def connect(self, blocks: Iterable[Component]) -> None:
-        """What wakes the core, and whose clocks it wakes with."""
+        """What wakes the core, whose clocks it wakes with, and what stands still before."""
+        standing = []
         for block in blocks:
             match block:
+                case Tim() | Wwdg():
+                    standing.append(block.hold)
                 case Exti():
                     self._pending = block.wakeup
                     block.wakeup.connect(partial(self._wake, standby=False))
@@ -62,12 +68,14 @@ class Pwr(Peripheral):
                         line.connect(partial(self._wake, standby=True))
                 case Rcc():
                     self._stopped = block.stopped
+        self._hold = lambda still: [hold(still) for hold in standing]
 
     def sleep_deep(self) -> None:
         """The core waits with SLEEPDEEP set: Standby where all domains may, else Stop (6.7.7)."""
         cpucr = self.cpucr
         self._standby = bool(cpucr.pdds_d1 and cpucr.pdds_d2 and cpucr.pdds_d3)
         self.machine.deep = self._standby or not self._pending.level
+        self._hold(self.machine.deep)
 
     def _wake(self, level: bool, standby: bool) -> None:
         if not (level and self.machine.deep) or standby is not self._standby:
@@ -78,6 +86,7 @@ class Pwr(Peripheral):
             return
         self.cpucr.stopf = 1
         self.machine.deep = False
+        self._hold(False)
         self._stopped()
 
     @cpucr.on_write

@@ -73,6 +73,7 @@ class Tim(Peripheral):
         super().reset()
         self.arr.value = self.limit
         self._centred = self._down = self._running = False  # CMS, DIR, CEN at work
+        self._still = False  # its clock is
         self._held = 0, False  # the counter while it stands, and does it count down?
         self._edges = [0] * CHANNELS  # since the last capture
         self._reference = [False] * CHANNELS  # OCxREF
@@ -93,7 +94,7 @@ class Tim(Peripheral):
 
     @property
     def _moves(self) -> bool:
-        return self._running and self._reload > 0
+        return self._running and self._reload > 0 and not self._still
 
     def _now(self) -> int:
         """The place now."""
@@ -182,6 +183,12 @@ class Tim(Peripheral):
             if not self.cr1.urs:
                 self.sr.uif = 1
         self.sr.value |= value & CC_FLAGS  # CCxG
+        self._changed()
+
+    def hold(self, still: bool) -> None:
+        """In Stop mode its clock stands still."""
+        self._set(*self._counter())
+        self._still = still
         self._changed()
 
     # Update events

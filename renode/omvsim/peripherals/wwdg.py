@@ -21,9 +21,11 @@ class Wwdg(Peripheral):
         self.frequency = apbFrequency
         self._due: Handle | None = None
         self._started = 0  # when CR.T was as it is kept, in ns
+        self._still = False  # its clock is
 
     def reset(self) -> None:
         super().reset()
+        self._still = False
         self._load()
         self._update()
 
@@ -34,7 +36,7 @@ class Wwdg(Peripheral):
     @property
     def _count(self) -> int:
         """The counter runs on also while the watchdog is off (45.3.2)."""
-        passed = self.machine.now - self._started
+        passed = 0 if self._still else self.machine.now - self._started
         return (self.cr.t - ticks(passed, self.frequency, self._division)) & 0x7F
 
     @cr.on_read
@@ -52,13 +54,19 @@ class Wwdg(Peripheral):
         if self.cr.wdga and (early or not value & EARLY):
             self._bite()
 
-    def _load(self) -> None:
+    def _load(self, first: int = EARLY) -> None:
         if self._due:
             self._due.cancel()
             self._due = None
         self._started = self.machine.now
-        if self.cr.wdga:
-            self._await(EARLY)
+        if self.cr.wdga and not self._still:
+            self._await(first)
+
+    def hold(self, still: bool) -> None:
+        """In Stop mode its clock stands still."""
+        self.cr.t = self._count
+        self._still = still
+        self._load(EARLY if self.cr.t > EARLY else LAST)  # which has been told
 
     def _await(self, count: int) -> None:
         wait = ns_of((self.cr.t - count) & 0x7F, self.frequency, self._division)

@@ -111,6 +111,29 @@ def test_update_events_repeat(machine: FakeMachine, timer: Tim) -> None:
     assert bus.read(SR) == 1
 
 
+def test_what_is_written_leaves_the_other_counters(machine: FakeMachine) -> None:
+    """The prescaler's and the repetition counter go on where they are."""
+    bus = Bus(Tim(machine, frequency=1_000_000))
+    for offset, value in ((PSC, 99), (ARR, 9), (RCR, 2), (EGR, 1), (SR, 0), (CR1, CEN)):
+        bus.write(offset, value)
+    machine.run(1_550 * US)  # 15.5 ticks: one overflow, the counter is 5
+    bus.write(ARR, 7)
+    bus.write(CNT, bus.read(CNT) + 1)
+    machine.run(1_599 * US)
+    assert bus.read(CNT) == 6
+    machine.run(1_600 * US)
+    assert bus.read(CNT) == 7
+    machine.run(1_700 * US)
+    assert (bus.read(CNT), bus.read(SR)) == (0, 0)
+    bus.write(CR1, 0)
+    machine.run(10_000 * US)
+    bus.write(CR1, CEN)
+    machine.run(10_000 * US + 799 * US)
+    assert (bus.read(CNT), bus.read(SR)) == (7, 0)
+    machine.run(10_000 * US + 800 * US)
+    assert (bus.read(CNT), bus.read(SR)) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("control", "mode", "compare", "expected"),
     [

@@ -65,7 +65,7 @@ class Tim(Peripheral):
         self.outputs = [Line() for _ in range(CHANNELS)]
         self.frequency, self.limit = frequency, initialLimit
         self._due: Handle | None = None
-        self._due_place = 0
+        self._due_place = self._since = 0
         self._inputs = [False] * CHANNELS
         self.reset()
 
@@ -130,16 +130,23 @@ class Tim(Peripheral):
         self._base, self._base_ns = place, self.machine.now
         self._repeats = self._repetition + 1
 
-    def _set(self, count: int, down: bool) -> None:
-        """The counter has a value by other ways than counting."""
-        places = self._places_of(count)
-        repeats = self._repeats
+    def _stand(self) -> tuple[int, bool]:
+        """The counter; with it the repetition counter and the prescaler's are kept, so that what
+        they are kept by may change."""
+        counter, self._since = self._counter(), self.machine.now
         if self._moves:
             now = self._now()
-            repeats = self._next_update(now) // self._span - now // self._span
+            self._repeats = self._next_update(now) // self._span - now // self._span
+            self._since = self._ns_of(now)
+        return counter
+
+    def _go_on(self, count: int, down: bool) -> None:
+        """After `_stand`."""
+        places, repeats = self._places_of(count), self._repeats
         self._held = count, down
         self._place(places.get(down, next(iter(places.values()), count)))
-        self._repeats = repeats
+        self._base_ns, self._repeats = self._since, repeats
+        self._changed()
 
     @cnt.on_read
     def _count(self) -> int:
@@ -147,8 +154,7 @@ class Tim(Peripheral):
 
     @cnt.on_write
     def _set_count(self, value: int) -> None:
-        self._set(value & self.limit, self._counter()[1])
-        self._changed()
+        self._go_on(value & self.limit, self._stand()[1])
 
     @cr1.on_read
     def _control_now(self) -> int:
@@ -158,21 +164,21 @@ class Tim(Peripheral):
 
     @cr1.on_write
     def _control(self) -> None:
-        count, down = self._counter()
+        count, down = self._stand()
         self._centred, self._down = self.cr1.cms > 0, self.cr1.dir > 0
         self._running = self.cr1.cen > 0
-        self._set(count, down if self._centred else self._down)
-        self._changed()
+        self._go_on(count, down if self._centred else self._down)
 
     @arr.on_write
     def _auto_reload(self, value: int) -> None:
         """Without ARPE the new period counts at once."""
         self.arr.value = value & self.limit
-        if not self.cr1.arpe:
-            counter = self._counter()
-            self._reload = self.arr.value
-            self._set(*counter)
-        self._changed()
+        if self.cr1.arpe:
+            self._changed()
+            return
+        counter = self._stand()
+        self._reload = self.arr.value
+        self._go_on(*counter)
 
     @egr.on_write
     def _generate(self, value: int) -> None:
@@ -187,9 +193,9 @@ class Tim(Peripheral):
 
     def hold(self, still: bool) -> None:
         """In Stop mode its clock stands still."""
-        self._set(*self._counter())
-        self._still = still
-        self._changed()
+        counter = self._stand()
+        self._still, self._since = still, self.machine.now
+        self._go_on(*counter)
 
     # Update events
 

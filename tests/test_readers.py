@@ -254,6 +254,15 @@ def test_what_ended_in_a_traceback(
     assert str(caught.value).startswith(f"{tmp_path / name}{told}")
 
 
+def test_a_capture_that_ends_within_its_secrets(tmp_path: Path) -> None:
+    section = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+    for rest in (4, 7, 12):
+        path = tmp_path / "a.pcapng"
+        path.write_bytes(section + struct.pack("<II", 0x0A, 40) + bytes(rest))
+        with pytest.raises(UserError, match=r"a\.pcapng: "):
+            importer.read(path, None)
+
+
 def test_images_and_certificates_that_ended_in_a_traceback(tmp_path: Path) -> None:
     content = elf(tmp_path)["image.elf"]
     path = tmp_path / "image.elf"

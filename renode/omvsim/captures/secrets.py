@@ -55,7 +55,7 @@ def from_capture(content: bytes | memoryview) -> Secrets:
         if kind == _SECTION:
             order = "<" if content[at + 8 : at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
         size = struct.unpack_from(order + "I", content, at + 4)[0]
-        if size < 12:
+        if size < 12 or at + size > len(content):
             break
         if kind == _SECRETS and size >= 20:
             what, length = struct.unpack_from(order + "II", content, at + 8)

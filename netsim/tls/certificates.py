@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -132,9 +132,10 @@ class Authority:
         signer = self[options.signed_by].key if options.signed_by else None
         made = issue(options, options.common_name or name, key, serial, issuer, signer)
         others = None if options.chain is None else tuple(self[other] for other in options.chain)
-        return replace(made, others=others)
+        return made if others is None else replace(made, others=others)
 
 
+@lru_cache(maxsize=1000)  # cameras of one world have the same, and each asks twice
 def issue(
     options: CertificateOptions,
     common_name: str,

@@ -216,6 +216,41 @@ def test_interrupted(
     tshark(out / "net.pcapng")  # opens, and is not cut short
 
 
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_ended_bisect_leaves_no_trial(
+    start: Start, no_process_left: Callable[..., None], tmp_path: Path, image: Path,
+    monkeypatch: pytest.MonkeyPatch, kind: signal.Signals,
+) -> None:  # fmt: skip
+    """Trials run in processes of their own."""
+    temporary, images = tmp_path / "tmp", tmp_path / "images"
+    temporary.mkdir()
+    images.mkdir()
+    for number in (1, 2):
+        (images / f"fw{number}.elf").write_bytes(image.read_bytes() + bytes([number]))
+    script = tmp_path / "loop.py"
+    script.write_text("while True: pass\n")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("OMVSIM_CACHE", str(tmp_path / "cache"))
+    process = start(
+        "bisect", "fw1.elf", "fw2.elf", "default", script, "--images", images, "--jobs", "2",
+        "--time-limit", "3000s",
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while len(list(temporary.glob("*/image/*"))) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(kind)
+    output, stderr = process.communicate(timeout=60)
+    assert process.returncode in (130, -kind)
+    assert stderr == ("" if kind == signal.SIGKILL else "omvsim: interrupted\n")
+    assert output == ""
+    end = time.monotonic() + 60
+    while list(temporary.glob("omvsim-*")) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert list(temporary.glob("omvsim-*")) == []  # the watcher of each has seen it end
+    if kind != signal.SIGKILL:  # whoever inherits its children may take a while to bury them
+        no_process_left(process)
+
+
 def test_nohup_is_meant(tmp_path: Path, example: Path, image: Path) -> None:
     """A run that was started so goes on after its terminal has gone."""
     command = [sys.executable, "-m", "omvsim", "run", "--out", tmp_path / "out", example]

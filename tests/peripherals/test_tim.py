@@ -68,6 +68,21 @@ def test_counts_up_and_down(machine: FakeMachine, timer: Tim) -> None:
     assert (bus.read(SR) & 1, bus.read(CR1) & DIR) == (1, 0)
 
 
+def test_the_counter_shows_its_flag(machine: FakeMachine, timer: Tim) -> None:
+    """UIFREMAP (38.4.9): so both are read at once."""
+    bus = Bus(timer)
+    for offset, value in ((ARR, 9), (CR1, 1 << 11 | CEN)):
+        bus.write(offset, value)
+    machine.run(9 * US)
+    assert bus.read(CNT) == 9
+    machine.run(12 * US)
+    assert bus.read(CNT) == 1 << 31 | 2
+    bus.write(CNT, bus.read(CNT))
+    assert bus.read(CNT) == 1 << 31 | 2
+    bus.write(SR, 0)
+    assert bus.read(CNT) == 2
+
+
 def test_the_way_down_begins_at_the_new_end(machine: FakeMachine, timer: Tim) -> None:
     """ARR is updated before the counter is reloaded (38.3.2, centre-aligned mode)."""
     bus = Bus(timer)

@@ -150,7 +150,9 @@ class Tim(Peripheral):
 
     @cnt.on_read
     def _count(self) -> int:
-        return self._counter()[0]
+        """With UIFREMAP its last bit is UIF (38.4.9)."""
+        count = self._counter()[0]
+        return count & 0x7FFFFFFF | self.sr.uif << 31 if self.cr1.uifremap else count
 
     @cnt.on_write
     def _set_count(self, value: int) -> None:
@@ -347,7 +349,7 @@ class Tim(Peripheral):
         if self.sr.value & 2 << channel:
             self.sr.value |= 1 << OVERCAPTURE + channel
         self.sr.value |= 2 << channel
-        self.ccr[channel].value = self._count()
+        self.ccr[channel].value = self._counter()[0]
 
     def _reach(self) -> None:
         self._due, place = None, self._due_place

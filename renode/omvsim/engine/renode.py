@@ -21,11 +21,13 @@ import time
 import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
+from netsim import paths
 from omvsim import formats, processes
 from omvsim.board import Board
 from omvsim.engine import Engine, Fault, Stop, Unmodelled
@@ -108,6 +110,12 @@ def version_of(program: Path) -> str:
     return found[1]
 
 
+@cache
+def _version_as_of(program: Path, stamp: object) -> str:
+    """For each camera of a process; as long as the program is the same file."""
+    return version_of(program)
+
+
 class Renode:
     """An `Engine` in another process. Times are virtual nanoseconds since power-on."""
 
@@ -125,7 +133,7 @@ class Renode:
         if not os.path.isfile(script):
             raise UserError(f"{script}: missing: Renode needs the script beside the board")
         program = find()
-        self.version = version_of(program)
+        self.version = _version_as_of(program, paths.stamp(program))
         if self.version != RELEASE:
             raise UserError(f"{program}: Renode {self.version}, needs {RELEASE}: set RENODE")
         self.now = self.instructions = self.hertz = self.programmed_hertz = 0

@@ -1,5 +1,6 @@
 /* The run loop. */
 #include "core.h"
+#include <sys/mman.h>
 
 uint32_t core_reg(Core *c, int id)
 {
@@ -37,6 +38,26 @@ static Block read_block(const uint8_t *code, uint32_t bytes, uint8_t it)
     }
     block.it_end = it;
     return block;
+}
+
+/* Pages of their own: little of megabytes is ever used, and malloc may clear what it gives again. */
+static size_t facts_size(size_t code) { return code / 2 * (sizeof(Block) + sizeof(uint32_t)); }
+
+bool core_open_facts(Region *r)
+{
+    void *made = mmap(NULL, facts_size(r->size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED)
+        return false;
+    r->coded = r->size;
+    r->blocks = made;
+    r->plain = (uint32_t *)(r->blocks + r->coded / 2);
+    return true;
+}
+
+void core_close_facts(Region *r)
+{
+    if (r->coded)
+        munmap(r->blocks, facts_size(r->coded));
 }
 
 /* Code in this range changed from outside: drop translations and facts. */

@@ -201,6 +201,8 @@ bool core_boot(Core *c);
 /* core.c */
 uc_err core_open(Core *c);
 const char *core_run(Core *c);
+bool core_open_facts(Region *r);
+void core_close_facts(Region *r);
 void core_forget(Core *c, uint32_t address, uint32_t size);
 uint64_t core_wake(Core *c);
 void core_sleep(Core *c);

@@ -66,8 +66,7 @@ static void core_dealloc(Core *c)
     for (int i = 0; i < c->region_count; i++) {
         PyBuffer_Release(&c->regions[i].view);
         PyMem_Free(c->regions[i].perms);
-        PyMem_Free(c->regions[i].blocks);
-        PyMem_Free(c->regions[i].plain);
+        core_close_facts(&c->regions[i]);
     }
     for (int i = 0; i < c->device_count; i++)
         for (int k = 0; k < 4; k++)
@@ -106,10 +105,7 @@ static PyObject *map_memory(Core *c, PyObject *args, PyObject *kwargs)
     }
     c->region_count++;
     r->perms = PyMem_Malloc(r->size / PAGE);
-    r->coded = code ? r->size : 0;
-    r->blocks = PyMem_Calloc(r->coded / 2, sizeof *r->blocks);
-    r->plain = PyMem_Calloc(r->coded / 2, sizeof *r->plain);
-    if (!r->perms || !r->blocks || !r->plain)
+    if (!r->perms || (code && !core_open_facts(r)))
         return PyErr_NoMemory();
     memset(r->perms, perms, r->size / PAGE);
     Py_RETURN_NONE;

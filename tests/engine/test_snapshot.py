@@ -14,6 +14,7 @@ from omvsim import board, image
 from omvsim.engine import Engine, Stop, choice, snapshot
 from omvsim.engine.embedded import Embedded
 from omvsim.errors import UserError
+from omvsim.peripherals.base import Peripheral
 from omvsim.testbed import BOARD, find_board
 
 SECOND, HOLD = 1_000_000_000, 5_000_000
@@ -72,6 +73,25 @@ def test_goes_on_in_another_engine(seed: int) -> None:
         assert go_on(other, moments) == go_on(engine, moments)
         assert other.snapshot() == engine.snapshot()
         engine.restore(state)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_blocks_are_doing(seed: int) -> None:
+    """Counting, sending, waiting: all that is under way is plain data."""
+    engine, other, dice = begun(0, seed=seed), fresh(), random.Random(seed)
+    assert isinstance(engine, Embedded)
+    devices = [d for d in engine._hardware.devices if d.name not in ("rcc", "iwdg", "wwdg", "pwr")]
+    for device in devices:
+        assert isinstance(device.component, Peripheral)
+        device.component.clock(True)
+    for _ in range(400):
+        for device in devices:
+            value = dice.getrandbits(32) & dice.getrandbits(32)
+            at = device.base + 4 * dice.randrange(min(device.size // 4, 40))
+            engine._core.write_register(at, value, 4)
+    state = engine.snapshot()
+    other.restore(state)
+    assert other.snapshot() == state
 
 
 def test_an_interrupt_that_stands_goes_on_standing() -> None:

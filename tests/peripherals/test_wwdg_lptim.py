@@ -120,3 +120,17 @@ def test_a_trigger_that_never_comes(machine: FakeMachine) -> None:
     bus.write(LPTIM_CR, ENABLE | CNTSTRT)
     machine.run(10**9)
     assert (bus.read(CNT), bus.read(ISR)) == (0, ARROK)
+
+
+def test_a_match_in_the_block_of_code_that_runs(machine: FakeMachine) -> None:
+    """The core tells of time by blocks: what fell due before a write is not lost."""
+    bus = Bus(Lptim(machine, frequency=1_000_000))
+    for offset, value in ((LPTIM_CR, ENABLE), (ARR, 9), (CMP, 4), (LPTIM_CR, ENABLE | CNTSTRT)):
+        bus.write(offset, value)
+    bus.write(ICR, ARROK | CMPOK)
+    machine.now += 6_000
+    bus.write(ICR, 0)
+    machine.run(machine.now + 1)
+    assert (bus.read(CNT), bus.read(ISR)) == (6, CMPM)
+    machine.run(machine.now + 3_000)
+    assert bus.read(ISR) == CMPM | ARRM

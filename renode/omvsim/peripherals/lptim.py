@@ -6,6 +6,8 @@ that waits for a trigger, or counts edges of its input, stands still.
 
 from __future__ import annotations
 
+from functools import partial
+
 from omvsim.peripherals.base import Handle, Line, Machine, Peripheral, Reg, bit, bits, ns_of, ticks
 
 CMPM, ARRM, CMPOK, ARROK = 1 << 0, 1 << 1, 1 << 3, 1 << 4
@@ -33,6 +35,7 @@ class Lptim(Peripheral):
         self.IRQ = Line()
         self.frequency = frequency
         self._due: Handle | None = None
+        self._due_ticks = 0
         self._stop()
 
     def reset(self) -> None:
@@ -55,13 +58,17 @@ class Lptim(Peripheral):
         return (self._base + self._ticks) % (self.arr.arr + 1)
 
     def _plan(self) -> None:
-        """The next match is an event only if its flag is not set yet, or ends the counting."""
+        """The next match is an event only if its flag is not set yet, or ends the counting. What
+        is due since the block of code that runs began has not come yet."""
+        passed = self._ticks
         if self._due:
+            passed = min(passed, self._due_ticks - 1)
             self._due.cancel()
             self._due = None
         if not self._running:
             return
-        count, period = self._count(), self.arr.arr + 1
+        period = self.arr.arr + 1
+        count = (self._base + passed) % period
         wanted = {ARRM: self.arr.arr, CMPM: self.cmp.cmp}
         left = {
             flag: (value - count - 1) % period + 1
@@ -70,9 +77,11 @@ class Lptim(Peripheral):
         }
         if left:
             soon = min(left.values())
-            until = ns_of(self._ticks + soon, self.frequency, 1 << self.cfgr.presc)
+            self._due_ticks = passed + soon
+            at = self._since + ns_of(self._due_ticks, self.frequency, 1 << self.cfgr.presc)
             flags = sum(flag for flag, wait in left.items() if wait == soon)
-            self._due = self.machine.schedule(self._since + until, lambda: self._match(flags))
+            call = partial(self._match, flags)
+            self._due = self.machine.schedule(max(at, self.machine.now + 1), call)
 
     def _match(self, flags: int) -> None:
         self._due = None

@@ -316,3 +316,15 @@ def test_a_late_event_costs_no_time(machine: FakeMachine, timer: Tim) -> None:
     machine.now += 107 * US  # past the update that makes the period shorter
     machine.run(machine.now)
     assert bus.read(CNT) == 7
+
+
+def test_a_match_in_the_block_of_code_that_runs(machine: FakeMachine, timer: Tim) -> None:
+    """What fell due before a write is not lost."""
+    bus = Bus(timer)
+    for offset, value in ((ARR, 99), (CCR1, 10), (CCR2, 20), (CR1, CEN)):
+        bus.write(offset, value)
+    machine.now = 25 * US
+    bus.write(DIER, 1 << 1)
+    for _ in range(3):
+        machine.run(machine.now + 1)
+    assert (bus.read(SR), timer.IRQ.level) == (1 << 1 | 1 << 2, True)

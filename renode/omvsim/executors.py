@@ -7,16 +7,33 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from netsim import paths
 from omvsim.errors import UserError
+from omvsim.image import testbed_version
 from omvsim.processes import die_with
 
 ANSWERS_WITHIN = 10.0  # host seconds, for a scheduler
 RETRIES = 2  # of work whose worker dies
+
+
+def same_version(version: str) -> None:
+    """UserError where work comes from another one."""
+    if version != testbed_version():
+        raise UserError(f"a worker has omvsim {testbed_version()}, not {version}: install the same")
+
+
+def unpack(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Files that have travelled, by relative paths; UserError for one that leads out."""
+    for name, content in files.items():
+        path = paths.below(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def dask(address: str) -> Any:

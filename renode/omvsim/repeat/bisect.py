@@ -18,11 +18,10 @@ import netsim
 from netsim import paths
 from netsim import scenario as scenarios
 from omvsim import board as boards
-from omvsim import documents, processes
+from omvsim import documents, executors, processes
 from omvsim import image as images
 from omvsim.engine import choice
 from omvsim.errors import UserError
-from omvsim.executors import executor
 from omvsim.repeat.verdict import Verdict, try_out
 from omvsim.testbed import BOARD, find_board, testbed_version
 from omvsim.testbed.portable import pack
@@ -47,14 +46,9 @@ class Work:
 
 def attempt(work: Work) -> Verdict:
     """In a process of an executor: how the run ends."""
-    if work.version != testbed_version():
-        mine = testbed_version()
-        raise UserError(f"a worker has omvsim {mine}, not {work.version}: install the same")
+    executors.same_version(work.version)
     with processes.folder("omvsim-bisect-") as folder:
-        for name, content in work.files.items():
-            path = paths.below(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        executors.unpack(folder, work.files)
         board = folder / work.board if work.board in work.files else Path(work.board)
         try:
             world = scenarios.load(folder / SCENARIO).with_seed(work.seed)
@@ -149,7 +143,7 @@ def _keep(entry: Path, verdict: Verdict) -> None:
 def of_images(trial: Trial, folder: Path, good: str, bad: str) -> int:
     """Search the images of a folder; omvsim bisect's exit code."""
     found = _images(folder, good, bad)
-    with executor(trial.jobs, trial.dask) as pool:
+    with executors.executor(trial.jobs, trial.dask) as pool:
 
         def judge(indexes: list[int]) -> list[Verdict | None]:
             return trial.verdicts(pool, {found[index].name: found[index] for index in indexes})
@@ -162,7 +156,10 @@ def of_commits(trial: Trial, repository: Path, command: str, good: str, bad: str
     exit code."""
     commits = _commits(repository, good, bad)
     names = [_git(repository, "log", "-1", "--format=%h %s", commit) for commit in commits]
-    with _worktree(repository, commits[0]) as (folder, tree), executor(1, trial.dask) as pool:
+    with (
+        _worktree(repository, commits[0]) as (folder, tree),
+        executors.executor(1, trial.dask) as pool,
+    ):
 
         def judge(indexes: list[int]) -> list[Verdict | None]:
             made = {names[index]: path for index in indexes if (path := make(index))}

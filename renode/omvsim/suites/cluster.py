@@ -34,8 +34,7 @@ Files = Mapping[str, bytes]
 
 def _run(order: Order, files: Files, version: str, test: str) -> tuple[Answer, dict[str, bytes]]:
     """On a worker of Dask's: one test; its answer, and what it has written by relative paths."""
-    if version != testbed_version():
-        raise UserError(f"a worker has omvsim {testbed_version()}, not {version}: install the same")
+    executors.same_version(version)
     folder, workers = _made(order, files)
     answer = workers.run(test)
     name, written = slug(test), {}
@@ -53,10 +52,7 @@ def _made(order: Order, files: Files) -> tuple[Path, Workers]:
         if digest not in _workers:
             folder = Path(tempfile.mkdtemp(prefix="omvsim-cluster-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            for name, content in files.items():
-                path = paths.below(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            executors.unpack(folder, files)
             workers = Workers(_placed(order, folder), folder)
             atexit.register(workers.close)
             _workers[digest] = folder, workers
@@ -129,10 +125,7 @@ class Cluster:
             raise
         except (Exception, CancelledError) as error:
             return {"message": f"Dask gave it up: {type(error).__name__}: {error}", "seconds": 0.0}
-        for name, content in written.items():
-            path = paths.below(self._out, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        executors.unpack(self._out, written)
         return answer
 
     def doing(self) -> str:

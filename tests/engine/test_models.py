@@ -18,7 +18,7 @@ from omvsim.peripherals.base import Peripheral
 BOARD = load(Path(__file__).parents[2] / "renode/portenta_h7.repl")  # which has them all
 OURS = sorted(path.stem for path in (BOARD.path.parent / "models").glob("*.cs"))
 RCC, RTC, RNG, SDMMC1, HSEM = 0x58024400, 0x58004000, 0x48021800, 0x52007000, 0x58026400
-MDMA = 0x52000000
+MDMA, OTG = 0x52000000, 0x40080000
 MS, SECOND = 10**6, 10**9
 START = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -239,6 +239,29 @@ def test_a_semaphore_is_taken_in_one_step_or_two(bus: Bus) -> None:
     assert bus.read(HSEM + 4 * 31) == lock | mine
     bus.write(HSEM + 0x140, 0x1234 << 16 | mine)
     assert (bus.read(HSEM + 4 * 31), bus.read(HSEM + 0x108)) == (0, 1 << 31)
+
+
+def test_a_usb_core_begins_without_a_host(bus: Bus) -> None:
+    """As drivers begin with it: reset, flush, an endpoint off, and the suspend that follows."""
+    clocks_on(bus)
+    bus.write(OTG + 0x38, 1 << 16)  # GCCFG: PWRDWN
+    bus.write(OTG + 0x804, 0)  # DCTL
+    bus.write(OTG + 0x24, 0x80)  # GRXFSIZ
+    bus.write(OTG + 0x10, 1)  # CSRST
+    assert [bus.read(OTG + o) for o in (0x10, 0x24, 0x38, 0x804)] == [1 << 31, 0x200, 1 << 16, 0]
+    bus.write(OTG + 0x10, 0x10 << 6 | 1 << 5)  # TXFFLSH
+    assert bus.read(OTG + 0x10) == 1 << 31 | 0x10 << 6
+    bus.write(OTG + 0x920, 1 << 31 | 1 << 15)  # DIEPCTL1: EPENA
+    bus.write(OTG + 0x920, 1 << 30 | 1 << 27)  # EPDIS, SNAK
+    assert [bus.read(OTG + o) for o in (0x920, 0x928)] == [1 << 17, 1 << 7 | 1 << 6 | 1 << 1]
+    bus.write(OTG + 0x804, 1 << 9 | 2)  # SGONAK, SDIS
+    assert [bus.read(OTG + o) for o in (0x804, 0x14)] == [1 << 3 | 2, 0x04000020 | 1 << 7]
+    bus.write(OTG, 3 << 6)  # GOTGCTL: BVALOEN, BVALOVAL
+    bus.write(OTG + 0x804, 1 << 10)  # CGONAK
+    bus.wait(2 * MS)
+    assert [bus.read(OTG + o) for o in (0x808, 0x14)] == [0x10, 0x04000020]
+    bus.wait(2 * MS)
+    assert [bus.read(OTG + o) for o in (0x808, 0x14)] == [0x11, 0x04000020 | 3 << 10]
 
 
 def test_the_mdma_goes_to_the_cores_memory_and_back(bus: Bus) -> None:

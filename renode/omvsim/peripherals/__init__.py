@@ -24,6 +24,7 @@ from omvsim.peripherals.iwdg import Iwdg
 from omvsim.peripherals.led import Led
 from omvsim.peripherals.lptim import Lptim
 from omvsim.peripherals.mdma import Mdma
+from omvsim.peripherals.otg import Otg
 from omvsim.peripherals.phy import Phy
 from omvsim.peripherals.pwr import Pwr
 from omvsim.peripherals.quadspi import Quadspi
@@ -61,6 +62,7 @@ TYPES: dict[str, type[Component]] = {
     "Miscellaneous.STM32H7_FMC": Fmc,
     "Miscellaneous.STM32H7_HSEM": Hsem,
     "Miscellaneous.STM32H7_MDMA": Mdma,
+    "Miscellaneous.STM32H7_OTG": Otg,
     "Miscellaneous.STM32H7_PWR": Pwr,
     "Miscellaneous.STM32H7_RNG": Rng,
     "Miscellaneous.STM32H7_RTC": Rtc,

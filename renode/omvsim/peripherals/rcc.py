@@ -45,7 +45,8 @@ AHB3, AHB1, AHB2, AHB4, APB3, APB1L, APB1H, APB2, APB4 = range(9)
 CLOCKS = {
     "mdma": [(AHB3, 0)], "fmc": [(AHB3, 12)], "quadspi": [(AHB3, 14)], "sdmmc1": [(AHB3, 16)],
     "dma1": [(AHB1, 0)], "dma2": [(AHB1, 1)], "dmamux1": [(AHB1, 0), (AHB1, 1)],
-    "adc12": [(AHB1, 5)], "ethernet": [(AHB1, 15)],
+    "adc12": [(AHB1, 5)], "ethernet": [(AHB1, 15)], "usb1OtgHs": [(AHB1, 25)],
+    "usb2OtgFs": [(AHB1, 27)],
     "rng": [(AHB2, 6)], "sdmmc2": [(AHB2, 9)],
     **{f"gpioPort{port}": [(AHB4, bit)] for bit, port in enumerate("ABCDEFGHIJK")},
     "crc": [(AHB4, 19)], "bdma": [(AHB4, 21)], "dmamux2": [(AHB4, 21)], "adc3": [(AHB4, 24)],

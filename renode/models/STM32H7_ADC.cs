@@ -1,6 +1,6 @@
 //
 // Analog-to-digital converters of the STM32H7 (RM0433 section 25) for Renode, which has none of them:
-// ADC1 with ADC2, or ADC3. Same behaviour as omvsim.peripherals.adc.
+// ADC1 with ADC2, or ADC3. Same behaviour as omvsim.peripherals.adc, but for triggers and DMA.
 //
 using System;
 using System.Collections.Generic;
@@ -181,18 +181,26 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 values[Control] = next;
                 for(var kind = 0; kind < 2; kind++)
                 {
-                    var waits = kind == 0 ? values[Configuration] >> 10 & 3 : values[InjectedSequence] >> 7 & 3;
                     if((value & Stop[kind]) != 0 && (old & Start[kind]) != 0)
                     {
                         generation[kind]++;
                         values[Control] &= ~Start[kind];
                     }
-                    else if((value & Start[kind]) != 0 && (next & Enable) != 0 && (old & Start[kind]) == 0 && waits == 0)
+                    else if((value & Start[kind]) != 0 && (next & Enable) != 0 && (old & Start[kind]) == 0)
                     {
                         values[Control] |= Start[kind];
-                        Convert(kind, 0);
+                        if(!WaitsForTrigger(kind))
+                        {
+                            Convert(kind, 0);
+                        }
                     }
                 }
+            }
+
+            // None comes here: Renode's timers have no outputs for it
+            private bool WaitsForTrigger(int kind)
+            {
+                return (kind == 0 ? values[Configuration] >> 10 & 3 : values[InjectedSequence] >> 7 & 3) != 0;
             }
 
             private void After(int kind, double clocks, Action action)
@@ -266,7 +274,7 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 {
                     Convert(kind, last ? 0 : rank + 1);
                 }
-                else
+                else if(!WaitsForTrigger(kind))
                 {
                     values[Control] &= ~Start[kind];
                 }

@@ -259,6 +259,25 @@ def test_long_read_goes_through_the_fifo(chip: Chip) -> None:
     assert chip.bus.read(QSR) == TCF
 
 
+def test_what_has_come_asks_the_mdma(chip: Chip) -> None:
+    """FIFO threshold and end of transfer, with DMAEN."""
+    lines = chip.block.ends
+    chip.send(0x06)
+    assert [line.level for line in lines] == [False, False]
+    chip.bus.write(FCR, 0x1F)
+    chip.bus.write(QCR, 1 | 1 << 2 | 3 << 8)  # DMAEN, FTHRES: four bytes
+    chip.bus.write(DLR, 7)
+    chip.bus.write(CCR, LINE | DATA | READ | 0x9F)
+    assert [line.level for line in lines] == [False, False]
+    chip.machine.run(chip.machine.now + 1000)
+    assert [line.level for line in lines] == [True, True]
+    for word in (2, 1):
+        chip.bus.read(DR)
+        assert lines[0].level == (word > 1)
+    chip.bus.write(FCR, TCF)
+    assert not lines[1].level
+
+
 def test_automatic_polling_waits_for_the_flash(chip: Chip) -> None:
     chip.bus.write(PSMKR, 1)
     chip.bus.write(PSMAR, 0)

@@ -51,6 +51,16 @@ def test_memory_to_memory(bus: FakeMachine) -> None:
     assert bus.irqs == {68: False}
 
 
+def test_without_items_it_is_off_again(bus: FakeMachine) -> None:
+    """As MicroPython's `dma_nohal_init` writes a request's number to CR, where bit 0 is EN: on an
+    STM32H743 its `DAC.write_timed` works (micropython pull request 17770)."""
+    bus.write_bus(DMA1 + CR, 67, 4)
+    assert bus.read_bus(DMA1 + CR, 4) == 66
+    bus.ram[0:4] = b"abcd"
+    start(bus, DMA1, RAM, RAM + 100, 4, WITHIN | PINC | MINC)
+    assert bytes(bus.ram[100:104]) == b"abcd"
+
+
 def test_spi_asks_for_both_directions(bus: FakeMachine) -> None:
     """As ST's HAL does it: receive stream first, then the other, then the transfer."""
     sent = bytes(range(1, 41))

@@ -4,9 +4,13 @@ import struct
 
 import pytest
 from fake import RAM, Bus, FakeMachine
+from omvsim.board import load
+from omvsim.peripherals.base import Peripheral
 from omvsim.peripherals.mdma import Mdma
+from test_dma import BOARD, DMA2, RCC
 
 ISR, IFCR, ESR, CR, TCR, BNDTR, SAR, DAR, BRUR, LAR, TBR = range(0x00, 0x2C, 4)
+MAR, MDR, MDMA = 0x30, 0x34, 0x52000000
 TEIF, CTCIF, BRTIF, BTIF, TCIF = (1 << n for n in range(5))
 EN, TEIE, CTCIE, BEX, HEX, WEX, SWRQ = 1, 1 << 1, 1 << 2, 1 << 12, 1 << 13, 1 << 14, 1 << 16
 SINC, DINC, SDEC, PKE, SWRM = 2, 2 << 2, 3, 1 << 25, 1 << 30
@@ -143,3 +147,108 @@ def test_without_swrm_software_asks_in_vain(channel: Channel) -> None:
     ):  # fmt: skip
         channel.write(register, value)
     assert (channel.moved(32), channel.read(ISR)) == (bytes(32), 0)
+
+
+def test_a_request_stands_until_the_mask_is_written(channel: Channel) -> None:
+    """MDR to MAR (14.3.7); without them the request goes on asking."""
+    request, mask = 9, channel.machine.ram
+    writes: list[bytes] = []
+    for register, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 8) | BUFFER), (BNDTR, 32), (SAR, RAM), (DAR, RAM + 256),
+        (TBR, request), (MAR, RAM + 0x400), (MDR, 0x12345678), (CR, EN),
+    ):  # fmt: skip
+        channel.write(register, value)
+    assert channel.moved(1) == b"\0"
+    original = channel.machine.write_bus
+
+    def write_bus(address: int, value: int, size: int, tcm: bool = False) -> None:
+        original(address, value, size, tcm)
+        if address == RAM + 0x400:
+            writes.append(bytes(mask[0x400:0x404]))
+            channel.block.on_gpio(request, False)  # as the flag that was cleared
+
+    channel.machine.write_bus = write_bus  # type: ignore[method-assign]
+    channel.block.on_gpio(request + 1, True)  # of another
+    assert channel.moved(1) == b"\0"
+    for moved in (8, 16):
+        channel.block.on_gpio(request, True)
+        assert channel.moved(33) == DATA[:moved].ljust(33, b"\0")
+        assert channel.read(ISR) == TCIF
+    assert writes == [bytes.fromhex("78563412")] * 2
+    channel.write(MAR, 0)
+    channel.block.on_gpio(request, True)
+    assert (channel.moved(33), channel.read(ISR)) == (DATA + b"\0", CTCIF | BRTIF | BTIF | TCIF)
+
+
+def test_a_request_in_mid_transfer_waits(channel: Channel) -> None:
+    """What is written may itself be what asks: streams that are begun anew."""
+    original = channel.machine.write_bus
+
+    def write_bus(address: int, value: int, size: int, tcm: bool = False) -> None:
+        original(address, value, size, tcm)
+        for level in (False, True):
+            channel.block.on_gpio(0, level)
+
+    channel.machine.write_bus = write_bus  # type: ignore[method-assign]
+    for register, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 8) | BUFFER), (BNDTR, 32), (SAR, RAM), (DAR, RAM + 256),
+        (CR, EN),
+    ):  # fmt: skip
+        channel.write(register, value)
+    channel.block.on_gpio(0, True)
+    assert (channel.moved(33), channel.read(BNDTR)) == (DATA + b"\0", 0)
+
+
+def test_with_swrm_others_ask_in_vain(channel: Channel) -> None:
+    for register, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 8) | BLOCK | SWRM), (BNDTR, 32), (SAR, RAM),
+        (DAR, RAM + 256), (CR, EN),
+    ):  # fmt: skip
+        channel.write(register, value)
+    channel.block.on_gpio(0, True)
+    assert channel.moved(32) == bytes(32)
+
+
+def test_a_request_waits_for_its_channel(channel: Channel) -> None:
+    channel.block.on_gpio(0, True)
+    for register, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 8) | BLOCK), (BNDTR, 32), (SAR, RAM), (DAR, RAM + 256),
+        (CR, EN),
+    ):  # fmt: skip
+        channel.write(register, value)
+    assert channel.moved(32) == DATA
+
+
+def test_a_mask_that_nothing_answers_is_an_error(channel: Channel) -> None:
+    for register, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 8) | BUFFER), (BNDTR, 32), (SAR, RAM), (DAR, RAM + 256),
+        (MAR, 0x70000000), (CR, EN),
+    ):  # fmt: skip
+        channel.write(register, value)
+    channel.block.on_gpio(0, True)
+    assert (channel.read(ISR), channel.read(CR)) == (TCIF | TEIF, 0)
+
+
+def test_a_stream_that_is_complete_asks(machine: FakeMachine) -> None:
+    """As a camera's lines go: DMA2's stream 1 is request 9, its flag is cleared by the mask."""
+    hardware = load(BOARD).build(machine)
+    for device in hardware.devices:
+        if isinstance(device.component, Peripheral):
+            machine.devices[device.base] = Bus(device.component)
+    for enables in range(0xD4, 0xF8, 4):
+        machine.write_bus(RCC + enables, 0xFFFFFFFF, 4)
+    machine.ram[: len(DATA)] = DATA
+    for offset, value in (
+        (TCR, SINC | DINC | sizes(2, 2, 16) | BLOCK), (BNDTR, 16), (SAR, RAM + 64),
+        (DAR, RAM + 128),
+        (TBR, 9), (MAR, DMA2 + 0x08), (MDR, 1 << 11), (CR, EN),
+    ):  # fmt: skip
+        machine.write_bus(MDMA + 0x40 + offset, value, 4)
+    words, within = 2 << 13 | 2 << 11, 1 << 10 | 1 << 9 | 2 << 6  # MSIZE, PSIZE; MINC, PINC, DIR
+    for offset, value in (
+        (0x14, 4), (0x18, RAM), (0x1C, RAM + 64), (0x10, words | within | 1),
+    ):  # fmt: skip
+        machine.write_bus(DMA2 + 0x18 + offset, value, 4)
+    assert bytes(machine.ram[64:80]) == DATA[:16] == bytes(machine.ram[128:144])
+    assert machine.read_bus(DMA2, 4) & 1 << 11 == 0  # TCIF1
+    assert machine.read_bus(MDMA + 0x40, 4) == CTCIF | BRTIF | BTIF | TCIF

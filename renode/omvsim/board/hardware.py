@@ -14,8 +14,9 @@ from omvsim.board.check import check, extent
 from omvsim.board.lexer import ReplError
 from omvsim.board.model import Connection, Entry, Enum, Reference, Tag, Value
 from omvsim.board.parser import parse
-from omvsim.peripherals import TYPES, wire_up
+from omvsim.peripherals import TYPES
 from omvsim.peripherals.base import Component, Machine, Memory, Peripheral
+from omvsim.peripherals.connections import wire_up
 
 CONSOLE = "usart3"
 Kind = TypeVar("Kind", bound=Component)

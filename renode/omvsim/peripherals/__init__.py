@@ -1,18 +1,14 @@
 """Peripheral models, by the type names that board descriptions use (Renode's)."""
 
-from collections.abc import Mapping
-from functools import partial
-
 from omvsim.peripherals.adc import Adc
-from omvsim.peripherals.base import Component, Memory, Peripheral
-from omvsim.peripherals.bdma import CHANNELS as BDMA_CHANNELS
+from omvsim.peripherals.base import Component, Memory
 from omvsim.peripherals.bdma import Bdma
 from omvsim.peripherals.combined_input import CombinedInput
 from omvsim.peripherals.cortex import CortexM, Dwt, Nvic
 from omvsim.peripherals.crc import Crc
 from omvsim.peripherals.dac import Dac
 from omvsim.peripherals.dbgmcu import Dbgmcu
-from omvsim.peripherals.dma import TRANSMIT_REQUESTS, Dma, DmaMux
+from omvsim.peripherals.dma import Dma, DmaMux
 from omvsim.peripherals.eth.mac import Eth
 from omvsim.peripherals.exti import Exti
 from omvsim.peripherals.flash import Flash
@@ -79,21 +75,3 @@ TYPES: dict[str, type[Component]] = {
     "Timers.STM32_Timer": Tim,
     "UART.STM32F7_USART": Usart,
 }
-
-
-def wire_up(components: Mapping[str, Component]) -> None:
-    """Connect what Renode's models have no lines for: the DMA's requests for what may go out, those
-    of the BDMA, what ends deep sleep, and the clocks of all blocks."""
-    for rcc in (c for c in components.values() if isinstance(c, Rcc)):
-        rcc.gate({n: c for n, c in components.items() if isinstance(c, Peripheral)})
-    for pwr in (c for c in components.values() if isinstance(c, Pwr)):
-        pwr.connect(components.values())
-    for mux in (c for c in components.values() if isinstance(c, DmaMux)):
-        for name, number in TRANSMIT_REQUESTS[len(mux.outputs)].items():
-            block = components.get(name)
-            if isinstance(block, Spi | Usart):
-                block.room.connect(partial(mux.on_gpio, number))
-        bdma = components.get("bdma")
-        if isinstance(bdma, Bdma) and len(mux.outputs) == BDMA_CHANNELS:
-            for channel, line in enumerate(mux.outputs):
-                line.connect(partial(bdma.on_gpio, channel))

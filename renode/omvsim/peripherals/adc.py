@@ -1,7 +1,7 @@
 """Analog-to-digital converters (RM0433 section 25): ADC1 with ADC2, or ADC3.
 
 Their pins are at 0 V; ADC3 sees what the chip has inside: VBAT, the temperature sensor, VREFINT.
-Not modelled: triggers, discontinuous and dual modes, analog watchdogs, offsets, DMA.
+Not modelled: triggers but timers' TRGO, discontinuous and dual modes, analog watchdogs, offsets.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Adc(Peripheral):
         self._inputs = INTERNAL if numberOfConverters == 1 else {}
         if numberOfConverters == 1:
             self._without(0x100, 0x200)
+        self.requests = [Line(), Line()]  # to the DMA, of each converter
         self._running: dict[tuple[int, bool], Handle] = {}
 
     def reset(self) -> None:
@@ -109,17 +110,28 @@ class Adc(Peripheral):
         self.cr[index].value = new
         for start, stop, injected in ((ADSTART, ADSTP, False), (JADSTART, JADSTP, True)):
             if value & stop and old & start:
-                self._running.pop((index, injected)).cancel()
+                if running := self._running.pop((index, injected), None):
+                    running.cancel()
                 self.cr[index].value &= ~start
-            begins = value & start and new & ADEN and not old & start
-            if begins and not self._waits(index, injected):
+            if value & start and new & ADEN and not old & start:
                 self.cr[index].value |= start
-                self._convert(index, injected, 0)
+                if not self._trigger(index, injected)[0]:
+                    self._convert(index, injected, 0)
         self._update()
 
-    def _waits(self, index: int, injected: bool) -> bool:
-        """For a trigger, of which none comes."""
-        return bool(self.jsqr[index].jexten if injected else self.cfgr[index].exten)
+    def _trigger(self, index: int, injected: bool) -> tuple[int, int]:
+        """EXTEN, EXTSEL, or those of injected channels."""
+        cfgr, jsqr = self.cfgr[index], self.jsqr[index]
+        return (jsqr.jexten, jsqr.jextsel) if injected else (cfgr.exten, cfgr.extsel)
+
+    def on_trigger(self, injected: bool, source: int, level: bool) -> None:
+        """An edge of what EXTSEL or JEXTSEL may choose; EXTEN has a bit for each kind of edge."""
+        start = JADSTART if injected else ADSTART
+        for index in (0, 1):
+            enable, chosen = self._trigger(index, injected)
+            waits = self.cr[index].value & start and (index, injected) not in self._running
+            if waits and chosen == source and enable & (1 if level else 2):
+                self._convert(index, injected, 0)
 
     def _calibrated(self, index: int) -> None:
         cr = self.cr[index]
@@ -176,8 +188,9 @@ class Adc(Peripheral):
         if not last or (self.cfgr[index].cont and not injected):
             self._convert(index, injected, 0 if last else rank + 1)
         else:
-            self.cr[index].value &= ~(JADSTART if injected else ADSTART)
             del self._running[index, injected]
+            if not self._trigger(index, injected)[0]:
+                self.cr[index].value &= ~(JADSTART if injected else ADSTART)
         self._update()
 
     @dr.on_read
@@ -193,5 +206,8 @@ class Adc(Peripheral):
 
     @isr.on_write
     @ier.on_write
+    @cfgr.on_write
     def _update(self) -> None:
+        for isr, cfgr, line in zip(self.isr, self.cfgr, self.requests, strict=True):
+            line.set(isr.value & EOC and cfgr.dmngt & 1)
         self.IRQ.set(any(i.value & e.value for i, e in zip(self.isr, self.ier, strict=True)))

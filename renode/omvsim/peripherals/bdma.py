@@ -36,7 +36,7 @@ class Bdma(Requested):
 
     def _goes_on(self, stream: int) -> bool:
         cr = self.cr[stream]
-        return bool(cr.en and self.ndtr[stream].ndt and (self._asked[stream] or cr.mem2mem))
+        return bool(cr.en and self.ndtr[stream].ndt and (self._requested(stream) or cr.mem2mem))
 
     def _disable(self, stream: int) -> None:
         self.cr[stream].en = 0

@@ -1,12 +1,14 @@
 """DMA controllers and their request multiplexer (RM0433 sections 15 and 17).
 
-An item is moved as soon as it is asked for. Not modelled: bursts and the FIFO's thresholds (its
-errors never come), synchronization and request generators of the multiplexer.
+An item is moved as soon as it is asked for: while a request's level stands, or one item by a
+timer's pulse. Not modelled: bursts and the FIFO's thresholds (its errors never come),
+synchronization and request generators of the multiplexer.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 from omvsim.peripherals.base import (
@@ -24,15 +26,6 @@ STREAMS = 8
 TEIF, HTIF, TCIF = 1 << 3, 1 << 4, 1 << 5
 SHIFTS = (0, 6, 16, 22)  # of a stream's flags in LISR, HISR
 PERIPHERAL_TO_MEMORY, MEMORY_TO_PERIPHERAL, MEMORY_TO_MEMORY = 0, 1, 2  # CR.DIR
-#: inputs of the multiplexers of so many channels (tables 121, 124) by the names of entries, for
-#: what may go out
-TRANSMIT_REQUESTS = {
-    16: {
-        "spi1": 38, "spi2": 40, "spi3": 62, "spi4": 84, "spi5": 86, "usart1": 42, "usart2": 44,
-        "usart3": 46, "uart4": 64, "uart5": 66, "usart6": 72, "uart7": 80, "uart8": 82,
-    },
-    8: {"lpuart1": 10, "spi6": 12},
-}  # fmt: skip
 CHANNELS, GENERATORS, INPUTS = 16, 8, 128  # of DMAMUX1; DMAMUX2 has half the channels
 
 
@@ -45,12 +38,14 @@ class Requested(Peripheral):
         super().__init__(machine)
         self.outputs = [Line() for _ in range(STREAMS)]
         self._asked = [False] * STREAMS
+        self._once = [False] * STREAMS  # for one item
         self._items = [0] * STREAMS  # of a whole transfer
         self._busy = [False] * STREAMS
 
     def reset(self) -> None:
         super().reset()
         self._items = [0] * STREAMS
+        self._once = [False] * STREAMS
         for stream in range(STREAMS):
             self._update_irq(stream)
 
@@ -61,6 +56,14 @@ class Requested(Peripheral):
         """A peripheral asks a stream for items, as long as the level stands."""
         self._asked[number] = level
         self._serve(number)
+
+    def pulse(self, stream: int) -> None:
+        """One item is asked for."""
+        self._once[stream] = True
+        self._serve(stream)
+
+    def _requested(self, stream: int) -> bool:
+        return self._asked[stream] or self._once[stream]
 
     def _begin(self, stream: int, items: int) -> None:
         """EN was set, with so many items to be moved."""
@@ -74,6 +77,7 @@ class Requested(Peripheral):
         self._busy[stream] = True
         try:
             while self._goes_on(stream):
+                self._once[stream] = False
                 self._move(stream)
         except BusError:
             self._disable(stream)
@@ -120,9 +124,17 @@ class Dma(Requested):
         0x24, STREAMS, reset=0x21, stride=0x18, fth=bits(0, 2), dmdis=bit(2), feie=bit(7)
     )
 
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.ends = [Line() for _ in range(STREAMS)]  # TCIF, for the MDMA
+
     @cr.on_write
     def _control(self, index: int, old: int) -> None:
-        if self.cr[index].en and not old & 1:
+        """With no item to move it ends at once: MicroPython's driver of the DAC sets EN too early,
+        and works on the chip."""
+        if not self.ndtr[index].ndt:
+            self.cr[index].en = 0
+        elif self.cr[index].en and not old & 1:
             self._begin(index, self.ndtr[index].ndt)
         self._update_irq(index)
 
@@ -134,16 +146,13 @@ class Dma(Requested):
 
     def _goes_on(self, stream: int) -> bool:
         cr = self.cr[stream]
-        return bool(cr.en and (self._asked[stream] or cr.dir == MEMORY_TO_MEMORY))
+        return bool(cr.en and (self._requested(stream) or cr.dir == MEMORY_TO_MEMORY))
 
     def _disable(self, stream: int) -> None:
         self.cr[stream].en = 0
 
     def _move(self, stream: int) -> None:
         cr, left = self.cr[stream], self.ndtr[stream].ndt
-        if not left:
-            cr.en = 0
-            return
         size, done = 1 << cr.psize, self._items[stream] - left
         peripheral = self.par[stream].value + (done * size if cr.pinc else 0)
         memory = (self.m1ar if cr.dbm and cr.ct else self.m0ar)[stream].value
@@ -176,6 +185,7 @@ class Dma(Requested):
         """DMEIE to TCIE are one bit below their flags."""
         flags = self.isr[stream // 4].value >> SHIFTS[stream % 4]
         self.outputs[stream].set(flags & self.cr[stream].interrupts << 2 & (TEIF | HTIF | TCIF))
+        self.ends[stream].set(flags & TCIF)
 
 
 class DmaMux(Peripheral):
@@ -198,9 +208,10 @@ class DmaMux(Peripheral):
     ) -> None:
         super().__init__(machine)
         has = numberOfOutputRequestChannels
-        if has not in TRANSMIT_REQUESTS or numberOfRequestGeneratorChannels != GENERATORS:
+        if has not in (CHANNELS, CHANNELS // 2) or numberOfRequestGeneratorChannels != GENERATORS:
             raise ValueError("a DMAMUX has 16 channels or 8, and 8 generators")
         self.outputs = [Line() for _ in range(has)]
+        self.pulses: list[Callable[[], object]] = []  # what asks each output's stream for one item
         self._without(4 * has, 4 * CHANNELS)
         self._levels = [False] * INPUTS
 
@@ -212,6 +223,12 @@ class DmaMux(Peripheral):
         for output, ccr in zip(self.outputs, self.ccr, strict=False):
             if ccr.dmareq_id == number:
                 output.set(level)
+
+    def pulse(self, number: int) -> None:
+        """A request for one item."""
+        for ccr, pulse in zip(self.ccr, self.pulses, strict=False):
+            if ccr.dmareq_id == number:
+                pulse()
 
     @ccr.on_write
     def _select(self, index: int) -> None:

@@ -1,7 +1,7 @@
-"""Master DMA (RM0433 section 14), by request of software.
+"""Master DMA (RM0433 section 14), by request of software or of other blocks.
 
 A transfer is done as soon as it is asked for, in items of the source's and the target's width.
-Not modelled: requests of other blocks, bursts, bufferable writes, the mask address.
+Not modelled: bursts, bufferable writes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from omvsim.peripherals.base import (
 )
 
 CHANNELS, STRIDE = 16, 0x40
+REQUESTS = 32  # inputs, which TSEL chooses from (table 98)
 TEIF, CTCIF, BRTIF, BTIF, TCIF = (1 << n for n in range(5))
 TED = 1 << 7  # of ESR: it was a read
 BUFFER, BLOCK, REPEATED, LIST = range(4)  # TCR.TRGM: what a request moves
@@ -57,6 +58,8 @@ class Mdma(Peripheral):
         super().__init__(machine)
         self.IRQ = Line()
         self._block = [0] * CHANNELS  # bytes of a whole one
+        self._asked = [False] * REQUESTS
+        self._busy = [False] * CHANNELS
 
     def reset(self) -> None:
         super().reset()
@@ -68,12 +71,40 @@ class Mdma(Peripheral):
         if cr.en and not old & 1:
             self._block[index] = self.bndtr[index].bndt
         if cr.en and value >> 16 & 1 and tcr.swrm:
-            try:
-                self._serve(index)
-            except BusError:
-                cr.en = 0
-                self.isr[index].value |= TEIF
+            self._answer(index)
+        self._look(index)
         self._update()
+
+    def has_input(self, number: int) -> bool:
+        return 0 <= number < REQUESTS
+
+    def on_gpio(self, number: int, level: bool) -> None:
+        """A request, which stands until what the mask address names has been written."""
+        self._asked[number] = level
+        for index in range(CHANNELS):
+            self._look(index)
+        self._update()
+
+    def _look(self, index: int) -> None:
+        """Answer its request while it stands."""
+        cr, tbr = self.cr[index], self.tbr[index]
+        for _ in range(KEPT):
+            asked = self._asked[tbr.tsel] if tbr.tsel < REQUESTS else False
+            if self._busy[index] or not (cr.en and asked) or self.tcr[index].swrm:
+                return
+            self._answer(index)
+
+    def _answer(self, index: int) -> None:
+        self._busy[index] = True
+        try:
+            self._serve(index)
+            if (mask := self.mar[index].value) and not self.tcr[index].swrm:
+                self.machine.write_bus(mask, self.mdr[index].value, 4)
+        except BusError:
+            self.cr[index].en = 0
+            self.isr[index].value |= TEIF
+        finally:
+            self._busy[index] = False
 
     def _serve(self, index: int) -> None:
         """What one request moves: a buffer, a block, all blocks, or the whole list (14.3.6)."""

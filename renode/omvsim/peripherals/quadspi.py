@@ -13,6 +13,7 @@ from omvsim.peripherals.base import Component, Handle, Line, Machine, Peripheral
 from omvsim.peripherals.spi_flash import SpiFlash
 
 TEF, TCF, FTF, SMF, TOF, BUSY = (1 << n for n in range(6))
+DMAEN = 1 << 2  # of CR
 CLEARABLE = TEF | TCF | SMF | TOF
 INDIRECT_WRITE, INDIRECT_READ, POLLING = 0, 1, 2  # CCR.FMODE
 MODES = 3 << 8 | 3 << 10 | 3 << 24  # CCR.IMODE, ADMODE, DMODE
@@ -49,6 +50,7 @@ class Quadspi(Peripheral):
         """`frequency` is quadspi_ker_ck in Hz."""
         super().__init__(machine)
         self.IRQ = Line()
+        self.ends = [Line(), Line()]  # FIFO threshold, transfer complete, for the MDMA
         self.frequency = frequency
         self.flash: SpiFlash | None = None
         self._due: Handle | None = None
@@ -203,3 +205,5 @@ class Quadspi(Peripheral):
         flags = (FTF if ready else 0) | (BUSY if self._running else 0) | level << 8
         self.sr.value = sr = self.sr.value & CLEARABLE | flags
         self.IRQ.set(sr & cr >> 16 & 31)
+        for line, flag in zip(self.ends, (FTF, TCF), strict=True):
+            line.set(cr & DMAEN and sr & flag)

@@ -1,51 +1,46 @@
 """Timer (RM0433 sections 38 to 42): counter in all its directions, prescaler, repetition, update
-events, compare, PWM and capture.
+events, compare, PWM, capture, slave modes and encoder, triggers and DMA requests for others.
 
 A channel takes part in compare once it has a value to compare with or an enable bit, and drives a
-pin where the board wires one. Not modelled: slave modes and triggers, complementary outputs, main
-output enable, break, filters, channels 5 and 6, combined and asymmetric PWM; their registers keep
-what is written.
+pin where the board wires one. Not modelled: complementary outputs, main output enable, break,
+filters, channels 5 and 6, combined and asymmetric PWM; their registers keep what is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from omvsim.peripherals.base import (
-    Handle,
-    Line,
-    Machine,
-    Peripheral,
-    Reg,
-    RegArray,
-    bit,
-    bits,
-    ns_of,
-    ticks,
-)
+from omvsim.peripherals.base import Handle, Line, Machine, Reg, RegArray, bit, bits
+from omvsim.peripherals.time_base import TimeBase
 
 CHANNELS = 4
 CC_FLAGS = 0b11110  # CC1IF to CC4IF, and their bits in DIER and EGR
+TIF = 1 << 6  # and TIE, TG
+UPDATE, TRIGGER = 0, 6  # numbers of DMA requests, as their bits in SR; 1 to 4 are the channels'
+DE = 8  # DIER: a request's enable bit is so far above its number
 OVERCAPTURE = 9  # CC1OF
 ACTIVE, INACTIVE, TOGGLE, FORCE_INACTIVE, FORCE_ACTIVE, PWM_1, PWM_2 = range(1, 8)  # OCxM
 
 
-class Tim(Peripheral):
-    """Output N is OC(N+1), input N is TI(N+1)."""
+MMS_RESET, MMS_ENABLE, MMS_UPDATE, MMS_PULSE, MMS_REFERENCE = range(5)  # 4 to 7: OC1REF to OC4REF
+SMS_RESET, SMS_GATED, SMS_TRIGGER, SMS_CLOCK, SMS_RESET_TRIGGER = range(4, 9)  # 1 to 3: encoder
+TS_EDGES, TS_TI1, TS_TI2, TS_ETR = range(4, 8)  # TS; 0 to 3: ITR0 to ITR3
+ETR = CHANNELS  # its input
 
-    cr1 = Reg(0x00, cen=bit(0), udis=bit(1), urs=bit(2), opm=bit(3), dir=bit(4), cms=bits(5, 2),
-              arpe=bit(7), ckd=bits(8, 2), uifremap=bit(11))  # fmt: skip
-    cr2 = Reg(0x04, others=bits(0, 7), ti1s=bit(7), more=bits(8, 24))
-    smcr = Reg(0x08)
+
+class Tim(TimeBase):
+    """Output N is OC(N+1), input N is TI(N+1), or ETR."""
+
+    cr2 = Reg(0x04, preload=bits(0, 3), ccds=bit(3), mms=bits(4, 3), ti1s=bit(7), idle=bits(8, 12),
+              mms2=bits(20, 4), more=bits(24, 8))  # fmt: skip
+    smcr = Reg(0x08, sms=bits(0, 3), occs=bit(3), ts=bits(4, 3), msm=bit(7), etf=bits(8, 4),
+               etps=bits(12, 2), ece=bit(14), etp=bit(15), sms_3=bit(16), ts_43=bits(20, 2),
+               more=bits(22, 10))  # fmt: skip
     dier = Reg(0x0C, uie=bit(0), ccie=bits(1, 4), others=bits(5, 10))
-    sr = Reg(0x10, uif=bit(0, "rc_w0"), others=bits(1, 23, "rc_w0"))
     egr = Reg(0x14, access="w")
     ccmr = RegArray(0x18, 2)
     ccer = Reg(0x20)
-    cnt = Reg(0x24)
-    psc = Reg(0x28, psc=bits(0, 16))
-    arr = Reg(0x2C)
-    rcr = Reg(0x30, rep=bits(0, 16))
     ccr = RegArray(0x34, CHANNELS)
     bdtr = Reg(0x44)
     dcr = Reg(0x48)
@@ -56,184 +51,184 @@ class Tim(Peripheral):
 
     def __init__(self, machine: Machine, *, frequency: int, initialLimit: int = 0xFFFF) -> None:
         """`frequency` is the timer clock in Hz; `initialLimit` the widest ARR and its reset."""
-        super().__init__(machine)
+        super().__init__(machine, frequency, initialLimit)
         self.IRQ = Line()  # of timers that have one for all
         self.UpdateInterrupt, self.CaptureCompareInterrupt = Line(), Line()
+        self.TriggerInterrupt = Line()
         # kept so that boards can wire them; nothing here raises them
-        self.BreakInterrupt, self.TriggerInterrupt = Line(), Line()
-        self.CommutationInterrupt = Line()
+        self.BreakInterrupt, self.CommutationInterrupt = Line(), Line()
+        self.triggers = [Line(), Line()]  # TRGO, TRGO2
+        self.requests: dict[int, Callable[[], object]] = {}  # DMA requests by number
         self.outputs = [Line() for _ in range(CHANNELS)]
-        self.frequency, self.limit = frequency, initialLimit
         self._due: Handle | None = None
-        self._due_place = self._since = 0
-        self._inputs = [False] * CHANNELS
+        self._due_place = 0
+        self._inputs = [False] * (CHANNELS + 1)
+        self._internal = [False] * 4  # ITR0 to ITR3
+        self._trigger = False  # TRGI
         self.reset()
 
     def reset(self) -> None:
         super().reset()
-        self.arr.value = self.limit
-        self._centred = self._down = self._running = False  # CMS, DIR, CEN at work
-        self._still = False  # its clock is
-        self._held = 0, False  # the counter while it stands, and does it count down?
+        self._divided = 0  # edges of ETR
         self._edges = [0] * CHANNELS  # since the last capture
         self._reference = [False] * CHANNELS  # OCxREF
-        self._load()
-        self._place(0)
+        self._news: list[Callable[[], object]] = []  # what others are told when all is settled
         self._changed()
-
-    # The counter. Its place is in ticks since it was 0, or ARR where it counts down, and goes on
-    # behind the period's end; each `_span` ticks there is an overflow or underflow.
-
-    @property
-    def _span(self) -> int:
-        return self._reload if self._centred else self._reload + 1
-
-    @property
-    def _period(self) -> int:
-        return self._span * 2 if self._centred else self._span
-
-    @property
-    def _moves(self) -> bool:
-        return self._running and self._reload > 0 and not self._still
-
-    def _now(self) -> int:
-        """The place now."""
-        ns = self.machine.now - self._base_ns
-        return self._base + ticks(ns, self.frequency, self._prescaler)
-
-    def _ns_of(self, place: int) -> int:
-        """When it is there, at the earliest."""
-        return self._base_ns + ns_of(place - self._base, self.frequency, self._prescaler)
-
-    def _count_at(self, place: int) -> tuple[int, bool]:
-        """The counter at a place, and does it count down there?"""
-        place %= self._period
-        if self._centred and place < self._reload:
-            return place, False
-        if self._centred:
-            return 2 * self._reload - place, True
-        return (self._reload - place, True) if self._down else (place, False)
-
-    def _places_of(self, count: int) -> dict[bool, int]:
-        """Where in a period the counter has this value: counting up, counting down."""
-        if count > self._reload or not self._reload:
-            return {}
-        if self._centred:
-            return {False: count, True: -count % self._period}
-        return {True: self._reload - count} if self._down else {False: count}
-
-    def _counter(self) -> tuple[int, bool]:
-        return self._count_at(self._now()) if self._moves else self._held
-
-    def _place(self, place: int) -> None:
-        """Go on from there; the next update event is as many overflows away as REP says."""
-        self._base, self._base_ns = place, self.machine.now
-        self._repeats = self._repetition + 1
-
-    def _stand(self) -> tuple[int, bool]:
-        """The counter; with it the repetition counter and the prescaler's are kept, so that what
-        they are kept by may change."""
-        counter, self._since = self._counter(), self.machine.now
-        if self._moves:
-            now = self._now()
-            self._repeats = self._next_update(now) // self._span - now // self._span
-            self._since = self._ns_of(now)
-        return counter
-
-    def _go_on(self, count: int, down: bool) -> None:
-        """After `_stand`."""
-        places, repeats = self._places_of(count), self._repeats
-        self._held = count, down
-        self._place(places.get(down, next(iter(places.values()), count)))
-        self._base_ns, self._repeats = self._since, repeats
-        self._changed()
-
-    @cnt.on_read
-    def _count(self) -> int:
-        """With UIFREMAP its last bit is UIF (38.4.9)."""
-        count = self._counter()[0]
-        return count & 0x7FFFFFFF | self.sr.uif << 31 if self.cr1.uifremap else count
-
-    @cnt.on_write
-    def _set_count(self, value: int) -> None:
-        self._go_on(value & self.limit, self._stand()[1])
-
-    @cr1.on_read
-    def _control_now(self) -> int:
-        """DIR tells where a centre-aligned counter is going."""
-        value = self.cr1.value
-        return value & ~(1 << 4) | self._counter()[1] << 4 if self._centred else value
-
-    @cr1.on_write
-    def _control(self) -> None:
-        count, down = self._stand()
-        self._centred, self._down = self.cr1.cms > 0, self.cr1.dir > 0
-        self._running = self.cr1.cen > 0
-        self._go_on(count, down if self._centred else self._down)
-
-    @arr.on_write
-    def _auto_reload(self, value: int) -> None:
-        """Without ARPE the new period counts at once."""
-        self.arr.value = value & self.limit
-        if self.cr1.arpe:
-            self._changed()
-            return
-        counter = self._stand()
-        self._reload = self.arr.value
-        self._go_on(*counter)
 
     @egr.on_write
     def _generate(self, value: int) -> None:
-        if value & 1 and not self.cr1.udis:
-            self._load()
-            self._held = (self._reload if self._down else 0), self._down
-            self._place(0)
-            if not self.cr1.urs:
-                self.sr.uif = 1
-        self.sr.value |= value & CC_FLAGS  # CCxG
+        if value & 1:
+            self._begin_again()
+        for channel in range(CHANNELS):
+            if value & 2 << channel:  # CCxG
+                self._matched(channel)
+        if value & TIF:  # TG
+            self._told_trigger()
         self._changed()
 
-    def hold(self, still: bool) -> None:
-        """In Stop mode its clock stands still."""
-        counter = self._stand()
-        self._still, self._since = still, self.machine.now
-        self._go_on(*counter)
-
-    # Update events
+    def _begin_again(self) -> None:
+        """The counter is initialized, by UG or by a trigger (38.3.2)."""
+        self._tell(MMS_RESET)
+        if self.cr1.udis:
+            return
+        self._load()
+        self._held = (self._reload if self._down else 0), self._down
+        self._place(0)
+        self._tell(MMS_UPDATE)
+        if not self.cr1.urs:
+            self.sr.uif = 1
+            self._ask_for_update()
 
     def _load(self) -> None:
-        """An update event: preloaded registers take effect."""
-        self._prescaler, self._reload = self.psc.psc + 1, self.arr.value
-        self._repetition = self.rcr.rep
+        super()._load()
         self._compare = [ccr.value for ccr in self.ccr]
 
     @property
     def _preloaded(self) -> bool:
-        """Does anything wait for the next update event?"""
-        active = (self._prescaler - 1, self._reload, self._repetition, self._compare)
-        return active != (self.psc.psc, self.arr.value, self.rcr.rep, [c.value for c in self.ccr])
-
-    def _next_update(self, place: int) -> int:
-        """The first place of an update event behind a place."""
-        first = (self._base // self._span + self._repeats) * self._span
-        step = (self._repetition + 1) * self._span
-        return max(first, first + ((place - first) // step + 1) * step)
+        return super()._preloaded or self._compare != [ccr.value for ccr in self.ccr]
 
     def _update(self, place: int) -> int:
-        """An update event at a place; the same place as it is called since."""
-        before = self._prescaler, self._reload, self._repetition
-        turned, ns = place // self._span % 2 > 0, self._ns_of(place)
-        self._load()
-        self.sr.uif = 1
-        if self.cr1.opm:
-            self.cr1.cen = 0
-            self._running = False
-            self._held = (self._reload if self._down else 0), self._down
-        if before == (self._prescaler, self._reload, self._repetition):
-            return place
-        self._place(self._reload if self._centred and turned else 0)
-        self._base_ns = ns
-        return self._base
+        self._tell(MMS_UPDATE)
+        self._ask_for_update()
+        return super()._update(place)
+
+    # For others: triggers and DMA requests. They may write here, so all is settled first.
+
+    def _tell(self, mode: int) -> None:
+        """A pulse on the triggers that are chosen to be of this kind (MMS, MMS2)."""
+        for line, chosen in zip(self.triggers, self._chosen, strict=True):
+            if chosen == mode:
+                self._news += [partial(line.set, True), partial(line.set, False)]
+
+    @property
+    def _chosen(self) -> tuple[int, int]:
+        return self.cr2.mms, self.cr2.mms2
+
+    def _ask(self, number: int) -> None:
+        if self._asks(number) and number in self.requests:
+            self._news.append(self.requests[number])
+
+    def _asks(self, number: int) -> bool:
+        return self.dier.value >> DE + number & 1 > 0
+
+    def _ask_for_update(self) -> None:
+        for number in range(1 + CHANNELS if self.cr2.ccds else 1):
+            self._ask(number)
+
+    def _publish(self) -> None:
+        for line, chosen in zip(self.triggers, self._chosen, strict=True):
+            if chosen == MMS_ENABLE:
+                line.set(self.cr1.cen)
+            elif MMS_REFERENCE <= chosen < MMS_REFERENCE + CHANNELS:
+                line.set(self._reference[chosen - MMS_REFERENCE])
+        news, self._news = self._news, []
+        for tell in news:
+            tell()
+
+    def _matched(self, channel: int) -> None:
+        """Compare or capture sets the flag."""
+        self.sr.value |= 2 << channel
+        if channel == 0:
+            self._tell(MMS_PULSE)
+        if not self.cr2.ccds:
+            self._ask(1 + channel)
+
+    # By others: the slave controller
+
+    @property
+    def _slave_mode(self) -> int:
+        return self.smcr.sms | self.smcr.sms_3 << 3
+
+    @smcr.on_write
+    def _slave(self) -> None:
+        counter, mode = self._stand(), self._slave_mode
+        self._outside = 1 <= mode <= 3 or mode == SMS_CLOCK or self.smcr.ece > 0
+        self._trigger = self._trgi()
+        self._gated = mode == SMS_GATED and not self._trigger
+        self._go_on(*counter)
+
+    def _trgi(self) -> bool:
+        """The level of the trigger that TS chooses."""
+        source = self.smcr.ts | self.smcr.ts_43 << 3
+        if source < TS_EDGES:
+            return self._internal[source]
+        if source in (TS_TI1, TS_TI2):
+            return self._filtered(source - TS_TI1)
+        return source == TS_ETR and self._inputs[ETR] != (self.smcr.etp > 0) and not self._divided
+
+    def _filtered(self, channel: int) -> bool:
+        """TIxFPx: with its polarity (CCxP)."""
+        return self._ti()[channel] != (self.ccer.value >> 4 * channel + 1 & 1 > 0)
+
+    def on_trigger(self, number: int, level: bool) -> None:
+        """ITR0 to ITR3 change."""
+        self._internal[number] = level
+        self._look()
+
+    def _look(self) -> None:
+        """TRGI may have changed."""
+        was, self._trigger = self._trigger, self._trgi()
+        if was == self._trigger:
+            return
+        if self._slave_mode == SMS_GATED:
+            counter = self._stand()
+            self._gated, self._since = not self._trigger, self.machine.now
+            self._go_on(*counter)
+            self._told_trigger()
+        elif self._trigger:
+            self._triggered()
+
+    def _triggered(self) -> None:
+        """An active edge of TRGI."""
+        mode = self._slave_mode
+        if mode < SMS_RESET:
+            return
+        self._told_trigger()
+        if mode in (SMS_RESET, SMS_RESET_TRIGGER):
+            self._begin_again()
+        if mode in (SMS_TRIGGER, SMS_RESET_TRIGGER):
+            self.cr1.cen = 1
+            self._control()
+        if mode == SMS_CLOCK:
+            self._clock_in()
+        self._changed()
+
+    def _told_trigger(self) -> None:
+        self.sr.value |= TIF
+        self._ask(TRIGGER)
+        self._changed()
+
+    def _encode(self, number: int) -> None:
+        """An edge of TI1 or TI2: which way it counts is of both (encoder interface mode)."""
+        down = (self._filtered(0) == self._filtered(1)) != (number == 1)
+        if down != self._down:
+            self._turn(down)
+        self._clock_in()
+
+    def _control(self) -> None:
+        if 1 <= self._slave_mode <= 3:
+            self.cr1.dir = self._down  # the encoder's
+        super()._control()
 
     # Compare and capture
 
@@ -258,6 +253,11 @@ class Tim(Peripheral):
         """Is there a pin for its output?"""
         return bool(self.outputs[channel].sinks) and not self._mode(channel) & 3
 
+    def _refers(self, channel: int) -> bool:
+        """Does anybody look at its OCxREF?"""
+        trigger = MMS_REFERENCE + channel in self._chosen and not self._mode(channel) & 3
+        return trigger or (self._drives(channel) and self._enabled(channel))
+
     def _events(self, after: int) -> Iterator[int]:
         """Places of what has to happen next; what changes nothing but the counter has none."""
         period = self._period
@@ -265,20 +265,20 @@ class Tim(Peripheral):
         def ahead(place: int) -> int:
             return after + (place - after - 1) % period + 1
 
-        if not self.cr1.udis and (not self.sr.uif or self.cr1.opm or self._preloaded):
+        told = MMS_UPDATE in self._chosen or self._asks(UPDATE) or self.cr2.ccds
+        if not self.cr1.udis and (not self.sr.uif or self.cr1.opm or self._preloaded or told):
             yield self._next_update(after)
         for channel in range(CHANNELS):
-            if self._compares(channel) and not self.sr.value & 2 << channel:
+            told = self._asks(1 + channel) or (channel == 0 and MMS_PULSE in self._chosen)
+            if self._compares(channel) and (told or not self.sr.value & 2 << channel):
                 yield from map(ahead, self._told(channel))
-            if self._drives(channel) and self._enabled(channel):
+            if self._refers(channel):
                 yield from map(ahead, (0, *self._places_of(self._compare[channel]).values()))
 
-    @psc.on_write
-    @sr.on_write
+    @cr2.on_write
     @dier.on_write
     @ccmr.on_write
     @ccer.on_write
-    @rcr.on_write
     def _changed(self) -> None:
         """Registers are not what they were. What is due since the block of code that runs began
         has not come yet."""
@@ -294,7 +294,7 @@ class Tim(Peripheral):
         if self._due:
             self._due.cancel()
             self._due = None
-        if self._moves and (places := [*self._events(after)]):
+        if self._moves and not self._outside and (places := [*self._events(after)]):
             self._due_place = min(places)
             at = max(self._ns_of(self._due_place), self.machine.now + 1)
             self._due = self.machine.schedule(at, self._reach)
@@ -302,7 +302,9 @@ class Tim(Peripheral):
         active = self.sr.value & self.dier.value
         self.UpdateInterrupt.set(active & 1)
         self.CaptureCompareInterrupt.set(active & CC_FLAGS)
-        self.IRQ.set(active & (1 | CC_FLAGS))
+        self.TriggerInterrupt.set(active & TIF)
+        self.IRQ.set(active & (1 | CC_FLAGS | TIF))
+        self._publish()
 
     @ccr.on_write
     def _set_compare(self, index: int, old: int, value: int) -> None:
@@ -319,11 +321,12 @@ class Tim(Peripheral):
         return self.ccr[index].value
 
     def has_input(self, number: int) -> bool:
-        return 0 <= number < CHANNELS
+        return 0 <= number <= ETR
 
     def on_gpio(self, number: int, level: bool) -> None:
-        """TI1S makes TI1 the exclusive or of the first three (38.4.2)."""
-        before = self._selected()
+        if level == self._inputs[number]:
+            return
+        before, first = self._selected(), self._ti()[0]
         self._inputs[number] = level
         for channel, (was, now) in enumerate(zip(before, self._selected(), strict=True)):
             polarity = self.ccer.value >> 4 * channel & 0b1010  # CCxP, CCxNP: both is any edge
@@ -333,12 +336,25 @@ class Tim(Peripheral):
                 self._edges[channel] = (self._edges[channel] + 1) % every
                 if not self._edges[channel]:
                     self._capture(channel)
+        if number == ETR and level != (self.smcr.etp > 0):
+            self._divided = (self._divided + 1) % (1 << self.smcr.etps)
+            if self.smcr.ece and not self._divided:
+                self._clock_in()
+        if self._slave_mode <= 3 and self._slave_mode >> number & 1:
+            self._encode(number)
+        self._look()
+        if self.smcr.ts | self.smcr.ts_43 << 3 == TS_EDGES and self._ti()[0] != first:
+            self._triggered()
         self._changed()
+
+    def _ti(self) -> list[bool]:
+        """TI1S makes TI1 the exclusive or of the first three (38.4.2)."""
+        first, second, third, fourth, _ = self._inputs
+        return [first ^ second ^ third if self.cr2.ti1s else first, second, third, fourth]
 
     def _selected(self) -> list[bool]:
         """The level that each channel looks at, if it is an input."""
-        first, second, third, fourth = self._inputs
-        levels = [first ^ second ^ third if self.cr2.ti1s else first, second, third, fourth]
+        levels = self._ti()
         chosen = [self._mode(channel) & 3 for channel in range(CHANNELS)]
         return [
             levels[channel ^ (source - 1)] if source in (1, 2) else False
@@ -348,14 +364,18 @@ class Tim(Peripheral):
     def _capture(self, channel: int) -> None:
         if self.sr.value & 2 << channel:
             self.sr.value |= 1 << OVERCAPTURE + channel
-        self.sr.value |= 2 << channel
         self.ccr[channel].value = self._counter()[0]
+        self._matched(channel)
 
     def _reach(self) -> None:
-        self._due, place = None, self._due_place
+        self._due = None
+        self._pass(self._due_place)
+
+    def _pass(self, place: int) -> None:
+        """What happens at a place."""
         for channel in range(CHANNELS):
             if self._compares(channel) and place % self._period in self._told(channel):
-                self.sr.value |= 2 << channel
+                self._matched(channel)
             if place % self._period in self._places_of(self._compare[channel]).values():
                 mode = self._mode(channel) >> 4 & 7
                 if mode in (ACTIVE, INACTIVE, TOGGLE):
@@ -367,7 +387,9 @@ class Tim(Peripheral):
 
     def _drive(self) -> None:
         """The pins, from OCxREF, polarity and enable bit."""
-        for channel in filter(self._drives, range(CHANNELS)):
+        for channel in range(CHANNELS):
+            if not (self._drives(channel) or self._refers(channel)):
+                continue
             mode = self._mode(channel) >> 4 & 7
             if mode in (PWM_1, PWM_2):
                 count, down = self._counter()

@@ -3,7 +3,9 @@
 // STM32H7_RCC every register keeps what is written, PLL dividers too, so that firmware computes
 // the clocks it has set. Oscillators are ready at once. Same behaviour as omvsim.peripherals.rcc.
 //
+using System;
 using System.Collections.Generic;
+using System.Linq;
 
 using Antmicro.Renode.Core;
 using Antmicro.Renode.Peripherals.Bus;
@@ -13,8 +15,9 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
     [AllowedTranslations(AllowedTranslation.ByteToDoubleWord | AllowedTranslation.WordToDoubleWord)]
     public class STM32H743_RCC : IDoubleWordPeripheral, IKnownSize
     {
-        public STM32H743_RCC(STM32H7_RTC rtc, ulong hseFrequency = 12000000)
+        public STM32H743_RCC(IMachine machine, STM32H7_RTC rtc, ulong hseFrequency = 12000000)
         {
+            this.machine = machine;
             this.rtc = rtc;
             HseFrequency = hseFrequency;
             IRQ = new GPIO();
@@ -36,13 +39,18 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             Cause = SoftwareReset;
             Oscillators();
             TellRtc();
+            gated = false;
         }
 
         // The flags of RCC_RSR (RM0433 table 57) that the next reset sets; a reset of Renode's that
         // nobody has announced is the firmware's own.
         public uint Cause { get; set; }
 
-        public uint ReadDoubleWord(long offset) => offset < 4 * registers.Length ? registers[Own(offset) / 4] : 0;
+        public uint ReadDoubleWord(long offset)
+        {
+            Gate();
+            return offset < 4 * registers.Length ? registers[Own(offset) / 4] : 0;
+        }
 
         public void WriteDoubleWord(long offset, uint value)
         {
@@ -85,6 +93,12 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 }
                 break;
             }
+            if(offset >= FirstReset && offset <= LastReset)
+            {
+                ResetBlocks(offset, registers[offset / 4] & ~old);
+            }
+            gated = gated && (offset < FirstEnable || offset > FirstEnable + LastReset - FirstReset);
+            Gate();
             TellRtc();
             IRQ.Set((registers[InterruptFlags / 4] & registers[InterruptEnable / 4]) != 0);
         }
@@ -135,6 +149,52 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             registers[offset / 4] = isOn ? value | (1u << ready) : value & ~(1u << ready);
         }
 
+        // A block without a clock answers nothing. What is there is known when firmware first comes here.
+        private void Gate()
+        {
+            if(gated)
+            {
+                return;
+            }
+            gated = true;
+            foreach(var gate in gates)
+            {
+                if(machine.TryGetByName<IPeripheral>($"sysbus.{gate.Key}", out var block))
+                {
+                    var on = gate.Value.Any(at => ((registers[at.Item1 / 4] >> at.Item2) & 1) != 0);
+                    machine.SystemBus.SetPeripheralEnabled(block, on);
+                }
+            }
+        }
+
+        // RSTR has the bits of ENR, but for what the backup domain keeps.
+        private void ResetBlocks(long offset, uint bits)
+        {
+            foreach(var gate in gates.Where(one => one.Value.Length == 1 && one.Key != "rtc"))
+            {
+                var at = gate.Value[0];
+                if(at.Item1 == offset - FirstReset + FirstEnable && ((bits >> at.Item2) & 1) != 0
+                    && machine.TryGetByName<IPeripheral>($"sysbus.{gate.Key}", out var block))
+                {
+                    block.Reset();
+                }
+            }
+        }
+
+        private static Dictionary<string, Tuple<long, int>[]> Gates()
+        {
+            var all = new Dictionary<string, Tuple<long, int>[]>();
+            foreach(var register in enables)
+            {
+                foreach(var gate in register.Value.Split(' ').Select(gate => gate.Split('=')))
+                {
+                    all.TryGetValue(gate[0], out var known);
+                    all[gate[0]] = (known ?? new Tuple<long, int>[0]).Append(Tuple.Create(register.Key, int.Parse(gate[1]))).ToArray();
+                }
+            }
+            return all;
+        }
+
         // RTCCLK by RTCEN and RTCSEL, in Hz
         private void TellRtc()
         {
@@ -147,6 +207,9 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
                 : 0);
         }
 
+        private bool gated;
+
+        private readonly IMachine machine;
         private readonly STM32H7_RTC rtc;
         private readonly uint[] registers = new uint[0x180 / 4];
 
@@ -170,6 +233,25 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             { InterruptEnable, 0x3FF }, { BackupDomain, 0x1833D }, { ControlStatus, 1 }, { 0xA0, 1 },
         };
 
+        // enable bits of AHB3ENR to APB4ENR by the names of the board's entries; one of several will do
+        private static readonly Dictionary<long, string> enables = new Dictionary<long, string>
+        {
+            { 0xD4, "mdma=0 fmc=12 quadspi=14 sdmmc1=16" },
+            { 0xD8, "dma1=0 dmamux1=0 dma2=1 dmamux1=1 adc12=5 ethernet=15 usb1OtgHs=25 usb2OtgFs=27" },
+            { 0xDC, "rng=6 sdmmc2=9" },
+            { 0xE0, "gpioPortA=0 gpioPortB=1 gpioPortC=2 gpioPortD=3 gpioPortE=4 gpioPortF=5 gpioPortG=6 "
+                + "gpioPortH=7 gpioPortI=8 gpioPortJ=9 gpioPortK=10 crc=19 bdma=21 dmamux2=21 adc3=24 "
+                + "hsem=25" },
+            { 0xE4, "watchdog1=6" },
+            { 0xE8, "timer2=0 timer3=1 timer4=2 timer5=3 timer6=4 timer7=5 timer12=6 timer13=7 timer14=8 "
+                + "lptim1=9 spi2=14 spi3=15 usart2=17 usart3=18 uart4=19 uart5=20 i2c1=21 i2c2=22 i2c3=23 "
+                + "dac=29 uart7=30 uart8=31" },
+            { 0xF0, "timer1=0 timer8=1 usart1=4 usart6=5 spi1=12 spi4=13 timer15=16 timer16=17 timer17=18 "
+                + "spi5=20" },
+            { 0xF4, "syscfg=1 lpuart1=3 spi6=5 i2c4=7 lptim2=9 lptim3=10 lptim4=11 lptim5=12 rtc=16" },
+        };
+        private static readonly Dictionary<string, Tuple<long, int>[]> gates = Gates();
+
         // HSION, CSION, HSEON, PLL1ON in the order of SW
         private static readonly int[] systemClocks = { 0, 7, 16, 24 };
 
@@ -183,5 +265,8 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
         private const long BackupDomain = 0x70;
         private const long ControlStatus = 0x74;
         private const long ResetStatus = 0xD0;
+        private const long FirstReset = 0x7C;
+        private const long LastReset = 0x9C;
+        private const long FirstEnable = 0xD4;
     }
 }

@@ -7,6 +7,7 @@ import pytest
 from omvsim.board import load
 from omvsim.board.check import properties_of
 from omvsim.peripherals import TYPES
+from omvsim.peripherals.rcc import CLOCKS
 
 RENODE = Path(__file__).parents[2] / "renode"
 MODELS = sorted((RENODE / "models").glob("*.cs"))
@@ -29,6 +30,19 @@ def test_model_matches_its_class(path: Path, board: str) -> None:
     assert constructor
     assert used <= set(re.findall(r"(\w+)(?: =|,|$)", constructor[1]))
     assert used <= set(properties_of(TYPES[name]))
+
+
+def test_both_engines_gate_the_same_clocks() -> None:
+    """By the names of the boards' entries, which are there."""
+    text = (RENODE / "models" / "STM32H743_RCC.cs").read_text()
+    table = re.search(r"> enables = .*?\{(.*?)\n        \};", text, re.DOTALL)
+    assert table
+    found: dict[str, list[tuple[int, int]]] = {}
+    for offset, names in re.findall(r"\{ 0x(\w+), (.*?) \},", table[1], re.DOTALL):
+        for name, bit in re.findall(r"(\w+)=(\d+)", names):
+            found.setdefault(name, []).append(((int(offset, 16) - 0xD4) // 4, int(bit)))
+    assert found == CLOCKS
+    assert CLOCKS.keys() <= load(RENODE / "portenta_h7.repl").entries.keys()
 
 
 @pytest.mark.parametrize("board", BOARDS)

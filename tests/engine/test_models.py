@@ -115,10 +115,25 @@ def test_every_register_is_the_same_in_both() -> None:
                     pair = ours.read(address), theirs.read(address)
                     if pair[0] != pair[1]:
                         differ.append(f"{model} 0x{address:X} after {value}: {pair}")
-            clocks_on(ours)  # what the embedded engine asks for, too
+            clocks_on(ours)
+            clocks_on(theirs)
         assert not differ
     finally:
         theirs.close()
+
+
+def test_a_block_answers_with_its_clock_alone(bus: Bus) -> None:
+    """RM0433 8.5.11; and is reset by its bit of RSTR (8.7.28)."""
+    bus.write(RCC + 0xDC, 0)  # AHB2ENR
+    bus.write(RCC + 0xD4, 1 << 16)  # AHB3ENR: SDMMC1EN
+    bus.write(SDMMC1 + 0x08, 0x1234)  # ARGR
+    bus.write(RCC + 0xD4, 0)
+    bus.write(SDMMC1 + 0x08, 0x5678)
+    assert bus.read(SDMMC1 + 0x08) == 0
+    bus.write(RCC + 0x134, 1 << 16)  # C1_AHB3ENR is the same
+    assert bus.read(SDMMC1 + 0x08) == 0x1234
+    bus.write(RCC + 0x7C, 1 << 16)  # AHB3RSTR
+    assert bus.read(SDMMC1 + 0x08) == 0
 
 
 def start_rtc(bus: Bus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import zlib
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from omvsim import board as repl
+from omvsim import formats
 from omvsim import image as images
 from omvsim.engine import Stop
 from omvsim.engine import choice as engines
 from omvsim.errors import UserError
+from omvsim.evidence.places import function_at, place_at
 from omvsim.testbed import BOARD
 
 START = 0x08000000
@@ -148,3 +151,17 @@ def test_bytes_without_a_vector_table_start_nothing(tmp_path: Path) -> None:
 def test_bytes_beyond_the_end(built: Path) -> None:
     with pytest.raises(UserError, match="bytes at 0xFFFFFFF0 end beyond 32 bits"):
         images.load(Path(f"{built}/firmware.bin@0xFFFFFFF0"))
+
+
+def test_functions_of_each_file_are_told(image: Path, tmp_path: Path) -> None:
+    """A bootloader comes first, and faults are the application's."""
+    more = tmp_path / "boot.elf"
+    more.write_bytes(formats.elf([(0x081C0000, bytes(32))]))
+    both = images.load(Path(f"{more},{image}"))
+    assert both.elfs == (more, image)
+    told = subprocess.run(
+        ["arm-none-eabi-nm", image], capture_output=True, text=True, check=True
+    ).stdout
+    (at,) = re.findall(r"^(\w+) T gc_alloc$", told, re.MULTILINE)
+    assert function_at(both.elfs, int(at, 16)) == "gc_alloc"
+    assert re.fullmatch(r"gc_alloc \(gc\.c:\d+\)", place_at(both.elfs, int(at, 16)))

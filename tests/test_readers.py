@@ -73,7 +73,7 @@ def read_board(path: Path, folder: Path) -> None:
 
 def read_image(path: Path, folder: Path) -> None:
     image = images.load(path)
-    place_at(path, 0x08000008)
+    place_at([path], 0x08000008)
     memories = repl.load(BOARD).memories
     images.check_vectors(image, memories)
     image = images.holding(image, {"a/b": b"x"}, memories) or image
@@ -271,7 +271,7 @@ def test_images_and_certificates_that_ended_in_a_traceback(tmp_path: Path) -> No
         images.load(path)
     table = int.from_bytes(content[32:36], "little") + 40  # e_shoff, the section .symtab
     path.write_bytes(content[: table + 36] + bytes(4) + content[table + 40 :])  # sh_entsize
-    assert place_at(path, 0x08000008) == ""
+    assert place_at([path], 0x08000008) == ""
     der = certificates(tmp_path)["0.der"]
     (tmp_path / "0.der").write_bytes(der[:12] + bytes([der[12] ^ 1]) + der[13:])  # version 4
     with pytest.raises(UserError, match=r"certificates.x: 3 is not a valid X509 version"):

@@ -43,7 +43,7 @@ MOST_PARTS = 16
 class Image:
     """What `path` names, one file or several: (address, bytes) of what is loaded, their SHA-256,
     the file system that it has in the flash, if that is known, what is loaded after and before, and
-    the file that tells functions and lines, if there is one."""
+    the files that tell functions and lines."""
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
@@ -51,7 +51,7 @@ class Image:
     files: FileSystem | None = None
     added: tuple[tuple[int, bytes], ...] = ()
     under: tuple[tuple[int, bytes], ...] = ()
-    elf: Path | None = None
+    elfs: tuple[Path, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -96,11 +96,11 @@ def load(named: Path | None = None) -> Image:
     if not named and INSTALLED and not DEFAULT.exists():
         _build_first()
     chosen = named or DEFAULT
-    parts = _parts(chosen)
-    if len(parts) > MOST_PARTS:
+    names = parts(chosen)
+    if len(names) > MOST_PARTS:
         raise UserError(f"--firmware: more than {MOST_PARTS} files: no image has so many")
     return _load(
-        chosen, bool(named), tuple((part, paths.stamp(file_of(part)[0])) for part in parts)
+        chosen, bool(named), tuple((part, paths.stamp(file_of(part)[0])) for part in names)
     )
 
 
@@ -118,11 +118,11 @@ def _load(chosen: Path, named: bool, stamped: tuple[tuple[str, object], ...]) ->
     digest = hashlib.sha256(read[0][1] if parts == [str(read[0][0])] else loaded)
     return Image(
         chosen, tuple(segment for *_, segments in read for segment in segments),
-        digest.hexdigest(), files, elf=elfs[0][0] if elfs else None,
+        digest.hexdigest(), files, elfs=tuple(part for part, _ in elfs),
     )  # fmt: skip
 
 
-def _parts(named: Path) -> list[str]:
+def parts(named: Path) -> list[str]:
     """What is between commas, unless a file has such a name."""
     return [str(named)] if os.path.exists(named) else str(named).split(",", MOST_PARTS)
 
@@ -223,10 +223,10 @@ def renumbered(image: Image, number: int) -> Image:
 
 def display(path: Path) -> str:
     """A path, or what --firmware names, as a person would write it from here."""
-    relative = [os.path.relpath(part) for part in _parts(path)]
+    relative = [os.path.relpath(part) for part in parts(path)]
     return str(path) if any(part.startswith("../..") for part in relative) else ",".join(relative)
 
 
 def resolved(path: Path) -> str:
     """What --firmware names, from everywhere."""
-    return ",".join(str(Path(part).resolve()) for part in _parts(path))
+    return ",".join(str(Path(part).resolve()) for part in parts(path))

@@ -64,16 +64,19 @@ class Watch:
     """Whether a process takes too much of a core, or none: a slow machine ends nothing."""
 
     def __init__(self, pid: int, limit: float, stalled: float) -> None:
-        """At most `limit` seconds of a core, and `stalled` of the host's without any."""
+        """At most `limit` seconds of a core, and `stalled` of the host's without any, from the
+        first look on."""
         self.verdict = ""
         self._pid, self._limit, self._stalled = pid, limit, stalled
-        self._began = self._used = cpu(pid)
-        self._moved = time.monotonic()
+        self._began: float | None = None
+        self._used = self._moved = 0.0
 
     def look(self) -> str:
         """To be called now and then: the verdict, if there is one."""
         used, now = cpu(self._pid), time.monotonic()
-        if used > self._used:
+        if self._began is None:
+            self._began = used
+        if used > self._used or not self._moved:
             self._used, self._moved = used, now
         if used - self._began > self._limit:
             self.verdict = f"took more than {self._limit:g} s of a core"

@@ -220,12 +220,17 @@ def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path)
     (tmp_path / "script.py").write_text(
         "from machine import mem32\nmem32[0x48020004] = 5\nmem32[0x4001100C]\n"
         "mem32[0x58020840]\n"
-        "print(hex(mem32[0x40080010] & 0xFFFFFFFF))\n"
+        "for n in range(8): mem32[0x52003360 + 4 * n] = n\n"
+        "print(hex(mem32[0x40017400] & 0xFFFFFFFF))\n"
+    )
+    (tmp_path / "mine.repl").write_text(
+        f'using "{ROOT}/renode/openmv_h7.repl"\nsysbus:\n    init add:\n'
+        '        Tag <0x40017400, 0x40017403> "HRTIM_MCR" 0x80000000\n'
     )
     done = omvsim("run", "-q", "--trace", "unmodelled", "--out", tmp_path / "out",
-                  tmp_path / "script.py")  # fmt: skip
+                  "--board", tmp_path / "mine.repl", tmp_path / "script.py")  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "0x80000000\n")
-    off, read, written, none = done.stderr.splitlines()
+    off, read, written, row, none = done.stderr.splitlines()
     assert re.fullmatch(
         r"omvsim: 0x4001100C: read near pc 0x08\w{6}, 1 times \(BRR of usart1: its clock in the "
         r"RCC is off\), machine_mem_subscr \(machine_mem.c:\d+\)", off,
@@ -239,6 +244,10 @@ def test_what_nothing_models_is_traced(omvsim: Run, tmp_path: Path, image: Path)
         r"machine_mem_subscr \(machine_mem.c:\d+\)", written,
     )  # fmt: skip
     assert re.fullmatch(
-        r"omvsim: 0x40080010: read near pc 0x08\w{6}, 1 times "
-        r"\(USB2_OTG_FS_GRSTCTL \+ 0x0\), machine_mem_subscr \(machine_mem.c:\d+\)", read,
+        r"omvsim: 0x40017400: read near pc 0x08\w{6}, 1 times "
+        r"\(HRTIM_MCR \+ 0x0\), machine_mem_subscr \(machine_mem.c:\d+\)", read,
+    )  # fmt: skip
+    assert re.fullmatch(
+        r"omvsim: 0x52003360: write of 0x0 near pc 0x08\w{6}, 1 times, and so to 0x5200337C "
+        r"\(JPEG \+ 0x360\), machine_mem_subscr \(machine_mem.c:\d+\)", row,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from omvsim.engine import Engine, Fault, Stop, Unmodelled, taped
+from omvsim.engine.embedded import Embedded
 from omvsim.engine.taped import Taped
 from omvsim.errors import UserError
 from omvsim.testbed import SECOND, Testbed
@@ -343,3 +344,20 @@ def test_a_camera_that_is_switched_off_can_be_asked(cache: Path) -> None:
         told.append((camera, camera.engine.now, camera.engine.memory(0x20000000, 64)))
     for camera, now, memory in told:
         assert (camera.engine.now, camera.engine.memory(0x20000000, 64)) == (now, memory)
+
+
+def test_one_that_is_forgotten_leaves_its_engine(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a last snapshot of what nobody asks for."""
+    with Testbed(scenario=scenario.loads("")) as first:
+        first.boot()
+        first.exec("pass")
+    engine = first.engine._engine  # type: ignore[attr-defined]
+    first.engine.forget()
+    with monkeypatch.context() as patch:
+        patch.delattr(Embedded, "snapshot")
+        with Testbed(scenario=scenario.loads("")) as second:
+            second.boot()
+            assert second.exec("print(6 * 7)") == "42\n"
+            assert second.engine._engine is engine  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -15,9 +16,10 @@ from omvsim import board as boards
 from omvsim import image, terminal
 from omvsim.commands import cameras
 from omvsim.commands.options import duration, size, switched_on
+from omvsim.engine import Unmodelled
 from omvsim.errors import UserError
 from omvsim.evidence import OUTCOMES, Result, foreseen
-from omvsim.evidence.places import place_at
+from omvsim.evidence.places import function_at, place_at
 from omvsim.testbed import (
     SECOND,
     FirmwareFault,
@@ -196,19 +198,34 @@ def tell(result: Result, trace: str | None) -> None:
 
 
 def unmodelled(result: Result) -> Iterator[str]:
-    """Each access that nothing models, in words."""
+    """The accesses that nothing models, in words; a row of them by one function is one line."""
     board = boards.load(result.board_path)
-    elf = image.load(Path(result.image_path)).elf
-    for access in result.unmodelled:
-        tag = next((tag for tag in board.tags if tag.first <= access.address <= tag.last), None)
-        block = f" ({tag.name} + 0x{access.address - tag.first:X})" if tag else ""
-        if at := board.at(access.address):
-            name, offset, register = at
-            block = f" ({name} + 0x{offset:X}: no register of it)"
-            if register:
-                block = f" ({register} of {name}: its clock in the RCC is off)"
-        place = place_at(elf, access.pc) if elf else ""
-        yield f"{access}{block}{', ' * bool(place)}{place}"
+    elfs = image.load(Path(result.image_path)).elfs
+
+    def row(numbered: tuple[int, Unmodelled]) -> tuple[object, ...]:
+        """What the accesses to words side by side have in common."""
+        number, access = numbered
+        block, _, register = board.at(access.address) or ("", 0, "")
+        function = function_at(elfs, access.pc)
+        return access.write, access.address - 4 * number, block, register, function
+
+    by_kind = sorted(result.unmodelled, key=lambda access: (access.write, access.address))
+    rows = [[a for _, a in found] for _, found in itertools.groupby(enumerate(by_kind), row)]
+    for first, *more in sorted(rows, key=lambda row: (row[0].address, row[0].write)):
+        to = f", and so to 0x{more[-1].address:08X}" if more else ""
+        place = place_at(elfs, first.pc)
+        yield f"{first}{to}{_block(board, first.address)}{', ' * bool(place)}{place}"
+
+
+def _block(board: boards.Board, address: int) -> str:
+    """What is there, and why it does not answer."""
+    if at := board.at(address):
+        name, offset, register = at
+        if register:
+            return f" ({register} of {name}: its clock in the RCC is off)"
+        return f" ({name} + 0x{offset:X}: no register of it)"
+    tag = next((tag for tag in board.tags if tag.first <= address <= tag.last), None)
+    return f" ({tag.name} + 0x{address - tag.first:X})" if tag else ""
 
 
 def forewarn(testbed: Testbed, source: bytes, modules: Iterable[str]) -> None:

@@ -260,6 +260,9 @@ class Embedded(Part):
     def close(self) -> None:
         """Nothing runs and nothing is open outside this process."""
 
+    def forget(self) -> None:
+        """It keeps what it was."""
+
     # What the core and the peripherals call
 
     def _on_unmodelled(self, address: int, size: int, write: bool, value: int, pc: int) -> int:

@@ -287,6 +287,9 @@ class Renode:
         shutil.rmtree(self._own, ignore_errors=True)
         self._watcher.close()
 
+    def forget(self) -> None:
+        """Its process has ended."""
+
     def _do(self, command: str) -> str:
         """A command of the monitor; what it prints."""
         try:
@@ -353,7 +356,7 @@ def _longer(frame: bytes) -> bool:
 def _plain(image: Image, own: Path) -> Path:
     """The image as Renode loads it."""
     path = own / "image.elf"
-    if image.elf == image.path:
+    if image.elfs == (image.path,):
         shutil.copyfile(image.path, path)
     else:
         path.write_bytes(formats.elf(image.segments))

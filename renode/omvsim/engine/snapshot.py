@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from inspect import getattr_static
 from pathlib import Path
@@ -69,7 +69,9 @@ def made_by() -> str:
     return f"omvsim {testbed_version() or '?'} ({digest[:12]}), unicorn {version('unicorn')}"
 
 
+@lru_cache(maxsize=2)
 def _unpack(state: bytes) -> Snapshot:
+    """Those of a prompt come again and again; nobody writes to what is unpacked."""
     try:
         unpacking = zlib.decompressobj()
         content = unpacking.decompress(state, MOST)

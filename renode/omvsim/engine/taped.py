@@ -32,7 +32,7 @@ ENDS = (Stop.FAULT, Stop.LOCKUP)  # of what is worth to be kept
 
 #: of cameras that are switched off, by the tape of their prompt: what they have translated serves
 #: the next, too
-_idle: OrderedDict[Path, tuple[Engine, ReferenceType[Taped]]] = OrderedDict()
+_idle: OrderedDict[Path, tuple[Engine, ReferenceType[Taped] | None]] = OrderedDict()
 
 
 class Entry(msgspec.Struct, array_like=True):
@@ -286,13 +286,18 @@ class Taped:
             if len(_idle) > MOST_IDLE:
                 _idle.popitem(last=False)
 
+    def forget(self) -> None:
+        if _idle.get(self._files[0], (None,))[0] is self._engine and self._engine:
+            _idle[self._files[0]] = self._engine, None
+            self._engine = None
+
 
 def _inherited(prompt: Path) -> Engine | None:
     """The engine of a camera that is switched off."""
     if prompt not in _idle:
         return None
     engine, last = _idle.pop(prompt)
-    if user := last():
+    if user := last and last():
         user.leave()
     return engine
 

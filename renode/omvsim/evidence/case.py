@@ -49,7 +49,7 @@ class Case:
     fault: Fault | None = None
     camera: str = ""  # its address
     instructions: int = 0
-    image: Path | None = None  # ELF
+    images: tuple[Path, ...] = ()  # ELF
 
     @cached_property
     def talks(self) -> list[Talk]:

@@ -452,8 +452,8 @@ def _fault(case: Case, fault: Fault) -> str:
     words = [CFSR[name] for name in fault.causes if name in CFSR]
     at = "".join(f" ({name})" for name in fault.causes if "=" in name)
     why = f": {' and '.join(words)}{at}" if words else ""
-    place = place_at(case.image, fault.pc) if case.image else ""
-    caller = place_at(case.image, fault.r[14] & ~1) if case.image and not place else ""
+    place = place_at(case.images, fault.pc)
+    caller = "" if place else place_at(case.images, fault.r[14] & ~1)
     by = f", called by {caller}" if caller else ""
     where = f"in {place}" if place else f"at pc 0x{fault.pc:08X}, outside all functions{by}"
     return f"the firmware took a {fault.exception} {where}{why}"

@@ -1,8 +1,8 @@
-"""Where in an image's sources an address lies: its ELF symbols and DWARF."""
+"""Where in an image's sources an address lies: the symbols and DWARF of its ELF files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from io import BytesIO
@@ -89,41 +89,42 @@ def _places(image: Path) -> _Places | None:
     return None
 
 
-@lru_cache(maxsize=2)  # a call stack asks a dozen times, shrinking for each candidate
+@lru_cache(maxsize=4)  # a call stack asks a dozen times, shrinking for each candidate
 def _read(image: Path, changed: int) -> _Places:
     return _Places(paths.read(image))
 
 
-def function_at(image: Path, address: int) -> str:
-    """The function of an ELF image that an address lies in, or nothing."""
-    with suppress(*DAMAGE):
-        if places := _places(image):
-            return places.function(address)
+def function_at(images: Iterable[Path], address: int) -> str:
+    """The function of an image's ELF files that an address lies in, or nothing."""
+    for places in map(_places, images):
+        with suppress(*DAMAGE):
+            if places and (found := places.function(address)):
+                return found
     return ""
 
 
-def place_at(image: Path, address: int) -> str:
-    """`function (file.c:line)`, as much of it as the image tells."""
-    function, line = function_at(image, address), ""
-    with suppress(*DAMAGE):
-        if places := _places(image):
-            line = places.line(address)
+def place_at(images: Iterable[Path], address: int) -> str:
+    """`function (file.c:line)`, as much of it as they tell."""
+    images = tuple(images)
+    function, line = function_at(images, address), ""
+    for places in map(_places, images):
+        with suppress(*DAMAGE):
+            line = line or (places.line(address) if places else "")
     return f"{function} ({line})" if function and line else function or line
 
 
-def call_stack(image: Path, registers: Sequence[int], memory: Memory) -> list[str]:
+def call_stack(images: Iterable[Path], registers: Sequence[int], memory: Memory) -> list[str]:
     """Where a core stands, then who called, by .debug_frame (DWARF 5, section 6.4).
 
     `registers` are r0 to r15; `memory` gives a word of the stack, or None.
     """
     found: list[str] = []
-    known = dict(enumerate(registers))
+    known, images = dict(enumerate(registers)), tuple(images)
     with suppress(*DAMAGE):
-        places = _places(image)
-        entries = places.frames if places else []
+        entries = [entry for places in map(_places, images) if places for entry in places.frames]
         for depth in range(DEEPEST):
             at = known[PC] - (1 if depth else 0)  # a return address may lie behind its function
-            found.append(place_at(image, at) or f"0x{known[PC]:08X}")
+            found.append(place_at(images, at) or f"0x{known[PC]:08X}")
             entry = next(
                 (e for e in entries if 0 <= at - e["initial_location"] < e["address_range"]), None
             )

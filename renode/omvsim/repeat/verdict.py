@@ -11,6 +11,7 @@ from typing import Any
 import netsim
 from omvsim.engine import Fault
 from omvsim.evidence.places import function_at
+from omvsim.image import parts
 from omvsim.testbed import BOARD, Testbed, outcome_of
 
 #: OSError: [Errno 110] ETIMEDOUT, OSError: -110, OSError: (-30592, 'MBEDTLS_ERR_...')
@@ -33,9 +34,10 @@ class Verdict:
 
 def fault_cause(fault: Fault, image: Path) -> str:
     """Kind and function, without addresses, which every build changes."""
-    function = function_at(image, fault.pc)
+    files = [Path(part) for part in parts(image)]
+    function = function_at(files, fault.pc)
     place = f"in {function}" if function else "outside all functions"
-    if not function and (caller := function_at(image, fault.r[14] & ~1)):
+    if not function and (caller := function_at(files, fault.r[14] & ~1)):
         place += f", called by {caller}"
     return f"{fault.exception} {place}"
 

@@ -117,6 +117,7 @@ class Keywords:
         """Write the evidence and let the cameras go; without a camera, nothing."""
         while self._testbed is not None:
             self._testbed.close("exception" if self._raised else "passed", self._raised)
+            self._testbed.engine.forget()
             link(self._testbed.name, self._out)
             self._testbed = None
             if self._others:

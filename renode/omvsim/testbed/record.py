@@ -82,8 +82,7 @@ def ended(camera: Camera, outcome: str, detail: str, began: float) -> Case | Non
     result.host_seconds = round(time.monotonic() - began, 3)
     result.fault, result.unmodelled = engine.fault, engine.unmodelled
     if result.fault and outcome in ("fault", "lockup"):
-        if camera.image.elf:
-            result.stack = call_stack(camera.image.elf, result.fault.r, word)
+        result.stack = call_stack(camera.image.elfs, result.fault.r, word)
         before = [e for e in camera.port.events if e.time <= result.fault.now]
         result.wire = [str(event) for event in before[-LAST_EVENTS:]]
     result.unmodelled_beyond = engine.unmodelled_beyond
@@ -116,5 +115,5 @@ def case_of(camera: Camera, outcome: str, detail: str) -> Case | None:
         outcome, detail, camera.source.decode("utf-8", "replace"), engine.now, engine.clock,
         world, files, packets(evidence.capture) if evidence else (),
         evidence.events if evidence else (), engine.fault, str(camera.port.address or ""),
-        engine.instructions, camera.image.elf,
+        engine.instructions, camera.image.elfs,
     )  # fmt: skip

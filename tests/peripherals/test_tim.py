@@ -9,7 +9,7 @@ from omvsim.peripherals.tim import Tim
 from omvsim.peripherals.wwdg import Wwdg
 
 CR1, CR2, DIER, SR, EGR, CCMR1, CCMR2, CCER = 0, 4, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20
-CNT, PSC, ARR, RCR, CCR1, CCR2 = 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38
+CNT, PSC, ARR, RCR, CCR1, CCR2, BDTR = 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x44
 CEN, DIR, ARPE = 1 << 0, 1 << 4, 1 << 7
 US = 1000  # ns; a tick of these timers
 PWM_1, PWM_2, TOGGLE = 6 << 4, 7 << 4, 3 << 4  # OC1M
@@ -178,6 +178,61 @@ def test_pulse_width(
     assert levels(machine, timer, 16) != expected
     bus.write(CCER, 0)
     assert levels(machine, timer, 16) == "0" * 16
+
+
+@pytest.mark.parametrize(
+    ("enables", "main", "other"),
+    [
+        (0b0001, "11100000", "00000000"),  # CC1E
+        (0b0100, "00000000", "11100000"),  # CC1NE alone: OC1REF itself
+        (0b0101, "11100000", "00011111"),
+        (0b0111, "00011111", "00011111"),  # CC1P
+        (0b1101, "11100000", "11100000"),  # CC1NP
+        (0b1100, "00000000", "00011111"),
+    ],
+)
+def test_complementary_outputs(
+    machine: FakeMachine, timer: Tim, enables: int, main: str, other: str
+) -> None:
+    """The table of output control bits with MOE set; without it they are all off."""
+    timer.complementary = 3
+    timer.outputs[4].connect(lambda level: None)
+    bus, found = Bus(timer), ["", ""]
+    for offset, value in (
+        (ARR, 7), (CCR1, 3), (CCMR1, PWM_1), (CCER, enables), (CR1, CEN),
+    ):  # fmt: skip
+        bus.write(offset, value)
+    assert levels(machine, timer, 8) == "00000000"
+    machine.run(8 * US)
+    bus.write(BDTR, 1 << 15)  # MOE
+    for tick in range(8):
+        machine.run(8 * US + tick * US)
+        for n in (0, 1):
+            found[n] += str(int(timer.outputs[4 * n].level))
+    assert found == [main, other]
+
+
+def test_a_break_by_software_ends_the_outputs(machine: FakeMachine, timer: Tim) -> None:
+    """And AOE lets them on at the next update event."""
+    timer.complementary = 3
+    timer.outputs[0].connect(lambda level: None)
+    bus = Bus(timer)
+    for offset, value in (
+        (ARR, 7), (CCR1, 8), (CCMR1, PWM_1), (CCER, 1), (BDTR, 1 << 15), (DIER, 1 << 7),
+        (CR1, CEN),
+    ):  # fmt: skip
+        bus.write(offset, value)
+    assert timer.outputs[0].level
+    bus.write(EGR, 1 << 7)  # BG
+    assert (bus.read(SR), bus.read(BDTR)) == (1 << 7, 0)
+    assert (timer.outputs[0].level, timer.BreakInterrupt.level) == (False, True)
+    machine.run(10 * US)
+    assert not timer.outputs[0].level
+    bus.write(BDTR, 1 << 14)  # AOE
+    machine.run(15 * US)
+    assert not timer.outputs[0].level
+    machine.run(16 * US)
+    assert (timer.outputs[0].level, bus.read(BDTR)) == (True, 3 << 14)
 
 
 def test_a_preloaded_width_waits_for_the_update(machine: FakeMachine, timer: Tim) -> None:

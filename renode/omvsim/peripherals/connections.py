@@ -61,6 +61,8 @@ ADC_TRIGGERS = {
 #: TRGO by TSEL of the DAC
 DAC_TRIGGERS = {"timer1": 1, "timer2": 2, "timer4": 3, "timer5": 4, "timer6": 5, "timer7": 6,
                 "timer8": 7, "timer15": 8}  # fmt: skip
+#: timers' complementary outputs, whose channels the main output enable holds back
+COMPLEMENTARY = {"timer1": 3, "timer8": 3, "timer15": 1, "timer16": 1, "timer17": 1}
 #: the MDMA's requests: transfer complete of eight streams; QUADSPI's FIFO threshold and end
 MDMA_REQUESTS = {"dma1": range(8), "dma2": range(8, 16), "quadspi": (22, 23)}
 
@@ -86,6 +88,7 @@ def wire_up(components: Mapping[str, Component]) -> None:
         if name == "dmamux1":
             _pulsed_requests(mux, blocks)
     for name, timer in blocks.of(Tim).items():
+        timer.complementary = COMPLEMENTARY.get(name, 0)
         _triggers(name, timer, blocks)
     for mdma in blocks.of(Mdma).values():
         for name, numbers in MDMA_REQUESTS.items():

@@ -2,8 +2,8 @@
 events, compare, PWM, capture, slave modes and encoder, triggers and DMA requests for others.
 
 A channel takes part in compare once it has a value to compare with or an enable bit, and drives a
-pin where the board wires one. Not modelled: complementary outputs, main output enable, break,
-filters, channels 5 and 6, combined and asymmetric PWM; their registers keep what is written.
+pin where the board wires one. Not modelled: dead times, break inputs, filters, channels 5 and 6,
+combined and asymmetric PWM; their registers keep what is written.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 from omvsim.peripherals.base import Handle, Line, Machine, Reg, RegArray, bit, bits
 from omvsim.peripherals.time_base import TimeBase
 
-CHANNELS = 4
+CHANNELS, COMPLEMENTARY = 4, 3
 CC_FLAGS = 0b11110  # CC1IF to CC4IF, and their bits in DIER and EGR
-TIF = 1 << 6  # and TIE, TG
+TIF, BIF = 1 << 6, 1 << 7  # and TIE, TG; BIE, BG
 UPDATE, TRIGGER = 0, 6  # numbers of DMA requests, as their bits in SR; 1 to 4 are the channels'
 DE = 8  # DIER: a request's enable bit is so far above its number
 OVERCAPTURE = 9  # CC1OF
@@ -30,7 +30,7 @@ ETR = CHANNELS  # its input
 
 
 class Tim(TimeBase):
-    """Output N is OC(N+1), input N is TI(N+1), or ETR."""
+    """Output N is OC(N+1), from 4 on OC1N and its like; input N is TI(N+1), or ETR."""
 
     cr2 = Reg(0x04, preload=bits(0, 3), ccds=bit(3), mms=bits(4, 3), ti1s=bit(7), idle=bits(8, 12),
               mms2=bits(20, 4), more=bits(24, 8))  # fmt: skip
@@ -42,7 +42,7 @@ class Tim(TimeBase):
     ccmr = RegArray(0x18, 2)
     ccer = Reg(0x20)
     ccr = RegArray(0x34, CHANNELS)
-    bdtr = Reg(0x44)
+    bdtr = Reg(0x44, others=bits(0, 14), aoe=bit(14), moe=bit(15), more=bits(16, 16))
     dcr = Reg(0x48)
     ccmr3 = Reg(0x54)
     ccr56 = RegArray(0x58, 2)
@@ -54,12 +54,14 @@ class Tim(TimeBase):
         super().__init__(machine, frequency, initialLimit)
         self.IRQ = Line()  # of timers that have one for all
         self.UpdateInterrupt, self.CaptureCompareInterrupt = Line(), Line()
-        self.TriggerInterrupt = Line()
-        # kept so that boards can wire them; nothing here raises them
-        self.BreakInterrupt, self.CommutationInterrupt = Line(), Line()
+        self.TriggerInterrupt, self.BreakInterrupt = Line(), Line()
+        self.CommutationInterrupt = Line()  # which nothing raises
         self.triggers = [Line(), Line()]  # TRGO, TRGO2
         self.requests: dict[int, Callable[[], object]] = {}  # DMA requests by number
-        self.outputs = [Line() for _ in range(CHANNELS)]
+        self.outputs = [Line() for _ in range(CHANNELS + COMPLEMENTARY)]
+        self.complementary = (
+            0  # of its channels have such an output; then MOE lets them all through
+        )
         self._due: Handle | None = None
         self._due_place = 0
         self._inputs = [False] * (CHANNELS + 1)
@@ -84,6 +86,9 @@ class Tim(TimeBase):
                 self._matched(channel)
         if value & TIF:  # TG
             self._told_trigger()
+        if value & BIF and self.complementary:  # BG
+            self.bdtr.moe = 0
+            self.sr.value |= BIF
         self._changed()
 
     def _begin_again(self) -> None:
@@ -102,6 +107,7 @@ class Tim(TimeBase):
     def _load(self) -> None:
         super()._load()
         self._compare = [ccr.value for ccr in self.ccr]
+        self.bdtr.moe |= self.bdtr.aoe
 
     @property
     def _preloaded(self) -> bool:
@@ -250,13 +256,16 @@ class Tim(TimeBase):
         return not self._mode(channel) & 3 and bool(used or self.dier.value & 2 << channel)
 
     def _drives(self, channel: int) -> bool:
-        """Is there a pin for its output?"""
-        return bool(self.outputs[channel].sinks) and not self._mode(channel) & 3
+        """Is there a pin for its output, or for the complementary one?"""
+        wired = self.outputs[channel].sinks or (
+            channel < self.complementary and self.outputs[CHANNELS + channel].sinks
+        )
+        return bool(wired) and not self._mode(channel) & 3
 
     def _refers(self, channel: int) -> bool:
         """Does anybody look at its OCxREF?"""
         trigger = MMS_REFERENCE + channel in self._chosen and not self._mode(channel) & 3
-        return trigger or (self._drives(channel) and self._enabled(channel))
+        return trigger or (self._drives(channel) and self.ccer.value >> 4 * channel & 5 > 0)
 
     def _events(self, after: int) -> Iterator[int]:
         """Places of what has to happen next; what changes nothing but the counter has none."""
@@ -279,6 +288,7 @@ class Tim(TimeBase):
     @dier.on_write
     @ccmr.on_write
     @ccer.on_write
+    @bdtr.on_write
     def _changed(self) -> None:
         """Registers are not what they were. What is due since the block of code that runs began
         has not come yet."""
@@ -303,7 +313,8 @@ class Tim(TimeBase):
         self.UpdateInterrupt.set(active & 1)
         self.CaptureCompareInterrupt.set(active & CC_FLAGS)
         self.TriggerInterrupt.set(active & TIF)
-        self.IRQ.set(active & (1 | CC_FLAGS | TIF))
+        self.BreakInterrupt.set(active & BIF)
+        self.IRQ.set(active & (1 | CC_FLAGS | TIF | BIF))
         self._publish()
 
     @ccr.on_write
@@ -386,7 +397,8 @@ class Tim(TimeBase):
         self._settle(place)
 
     def _drive(self) -> None:
-        """The pins, from OCxREF, polarity and enable bit."""
+        """The pins, from OCxREF, polarities and enable bits (table of OCx and OCxN)."""
+        through = self.bdtr.moe or not self.complementary
         for channel in range(CHANNELS):
             if not (self._drives(channel) or self._refers(channel)):
                 continue
@@ -398,6 +410,11 @@ class Tim(TimeBase):
                 self._reference[channel] = active == (mode == PWM_1)
             elif mode in (FORCE_INACTIVE, FORCE_ACTIVE):
                 self._reference[channel] = mode == FORCE_ACTIVE
-            inverted = self.ccer.value >> 4 * channel + 1 & 1 > 0
-            level = self._reference[channel] != inverted
-            self.outputs[channel].set(level and self._enabled(channel))
+            on, inverted, other_on, other_inverted = (
+                self.ccer.value >> 4 * channel + n & 1 > 0 for n in range(4)
+            )
+            reference = self._reference[channel]
+            self.outputs[channel].set(through and on and reference != inverted)
+            if channel < self.complementary:
+                level = (reference != on) != other_inverted  # the inverse of one that is on, too
+                self.outputs[CHANNELS + channel].set(through and other_on and level)

@@ -61,6 +61,23 @@ def test_without_items_it_is_off_again(bus: FakeMachine) -> None:
     assert bytes(bus.ram[100:104]) == b"abcd"
 
 
+def test_one_without_an_end_lets_time_go_on(bus: FakeMachine) -> None:
+    """A circular stream whose request stands, as what it reads does not take it back."""
+    bus.ram[0:4] = b"abcd"
+    bus.write_bus(MUX, 43, 4)
+    start(bus, DMA1, RAM, RAM + 100, 4, CIRC | PINC | MINC)
+    mux = bus.devices[MUX].p
+    assert isinstance(mux, DmaMux)
+    mux.on_gpio(43, True)
+    bus.run(3 * 655_360)
+    assert bytes(bus.ram[100:104]) == b"abcd"
+    assert bus.read_bus(DMA1 + CR, 4) & EN
+    bus.write_bus(DMA1 + CR, 0, 4)
+    bus.ram[0:4] = b"efgh"
+    bus.run(10 * 655_360)
+    assert bytes(bus.ram[100:104]) == b"abcd"
+
+
 def test_spi_asks_for_both_directions(bus: FakeMachine) -> None:
     """As ST's HAL does it: receive stream first, then the other, then the transfer."""
     sent = bytes(range(1, 41))

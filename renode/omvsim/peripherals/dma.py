@@ -1,18 +1,20 @@
 """DMA controllers and their request multiplexer (RM0433 sections 15 and 17).
 
 An item is moved as soon as it is asked for: while a request's level stands, or one item by a
-timer's pulse. Not modelled: bursts and the FIFO's thresholds (its errors never come),
-synchronization and request generators of the multiplexer.
+timer's pulse; where that has no end, time goes on between many. Not modelled: bursts and the FIFO's
+thresholds (its errors never come), synchronization and request generators of the multiplexer.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from omvsim.peripherals.base import (
     BusError,
+    Handle,
     Line,
     Machine,
     Peripheral,
@@ -23,6 +25,7 @@ from omvsim.peripherals.base import (
 )
 
 STREAMS = 8
+MOST, ITEM_NS = 1 << 16, 10  # items at once, and how long each takes where there are more
 TEIF, HTIF, TCIF = 1 << 3, 1 << 4, 1 << 5
 SHIFTS = (0, 6, 16, 22)  # of a stream's flags in LISR, HISR
 PERIPHERAL_TO_MEMORY, MEMORY_TO_PERIPHERAL, MEMORY_TO_MEMORY = 0, 1, 2  # CR.DIR
@@ -41,11 +44,15 @@ class Requested(Peripheral):
         self._once = [False] * STREAMS  # for one item
         self._items = [0] * STREAMS  # of a whole transfer
         self._busy = [False] * STREAMS
+        self._later: list[Handle | None] = [None] * STREAMS
 
     def reset(self) -> None:
         super().reset()
         self._items = [0] * STREAMS
         self._once = [False] * STREAMS
+        for waiting in filter(None, self._later):
+            waiting.cancel()
+        self._later = [None] * STREAMS
         for stream in range(STREAMS):
             self._update_irq(stream)
 
@@ -72,18 +79,27 @@ class Requested(Peripheral):
 
     def _serve(self, stream: int) -> None:
         """Move items while they are asked for; what it reads and writes may change that."""
-        if self._busy[stream]:
+        if self._busy[stream] or self._later[stream]:
             return
         self._busy[stream] = True
         try:
-            while self._goes_on(stream):
+            for _ in range(MOST):
+                if not self._goes_on(stream):
+                    return
                 self._once[stream] = False
                 self._move(stream)
+            self._later[stream] = self.machine.schedule(
+                self.machine.now + MOST * ITEM_NS, partial(self._go_on, stream)
+            )
         except BusError:
             self._disable(stream)
             self._flag(stream, self.error)
         finally:
             self._busy[stream] = False
+
+    def _go_on(self, stream: int) -> None:
+        self._later[stream] = None
+        self._serve(stream)
 
     @abstractmethod
     def _goes_on(self, stream: int) -> bool:

@@ -59,9 +59,7 @@ class Tim(TimeBase):
         self.triggers = [Line(), Line()]  # TRGO, TRGO2
         self.requests: dict[int, Callable[[], object]] = {}  # DMA requests by number
         self.outputs = [Line() for _ in range(CHANNELS + COMPLEMENTARY)]
-        self.complementary = (
-            0  # of its channels have such an output; then MOE lets them all through
-        )
+        self.complementary = 0  # channels with such an output, whose MOE lets all through
         self._due: Handle | None = None
         self._due_place = 0
         self._inputs = [False] * (CHANNELS + 1)

@@ -180,6 +180,26 @@ def test_a_request_stands_until_the_mask_is_written(channel: Channel) -> None:
     assert (channel.moved(33), channel.read(ISR)) == (DATA + b"\0", CTCIF | BRTIF | BTIF | TCIF)
 
 
+def test_a_large_one_lets_time_go_on(channel: Channel) -> None:
+    """Nine blocks of 64 KiB in place; a request meanwhile changes nothing, and EN ends it."""
+    blocks, at = 9, channel.machine.now
+    tcr = sizes(2, 2, 128) | REPEATED
+    channel.start(tcr, 1 << 16 | blocks - 1 << 20)
+    assert channel.read(ISR) & CTCIF == 0
+    assert channel.read(BNDTR) >> 20 == blocks - 4
+    channel.write(CR, EN | SWRQ)
+    assert channel.read(BNDTR) >> 20 == blocks - 4
+    channel.machine.run(at + (1 << 18))
+    assert channel.read(BNDTR) >> 20 == blocks - 8
+    channel.machine.run(at + (2 << 18))
+    assert channel.read(ISR) == CTCIF | BRTIF | BTIF | TCIF
+    channel.write(IFCR, 0x1F)
+    channel.start(tcr, 1 << 16 | blocks - 1 << 20)
+    channel.write(CR, 0)
+    channel.machine.run(at + (9 << 18))
+    assert (channel.read(BNDTR) >> 20, channel.read(ISR)) == (blocks - 4, BTIF | TCIF)
+
+
 def test_a_request_in_mid_transfer_waits(channel: Channel) -> None:
     """What is written may itself be what asks: streams that are begun anew."""
     original = channel.machine.write_bus

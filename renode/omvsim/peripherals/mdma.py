@@ -1,15 +1,17 @@
 """Master DMA (RM0433 section 14), by request of software or of other blocks.
 
-A transfer is done as soon as it is asked for, in items of the source's and the target's width.
-Not modelled: bursts, bufferable writes.
+A transfer is done as soon as it is asked for, in items of the source's and the target's width; of a
+large one time goes on between parts. Not modelled: bursts, bufferable writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from omvsim.peripherals.base import (
     BusError,
+    Handle,
     Line,
     Machine,
     Peripheral,
@@ -27,6 +29,7 @@ BUFFER, BLOCK, REPEATED, LIST = range(4)  # TCR.TRGM: what a request moves
 #: registers that a node of a linked list holds, from LAR's address on (14.5.13)
 NODE = ("tcr", "bndtr", "sar", "dar", "brur", "lar", "tbr", "", "mar", "mdr")
 KEPT = 1 << 12  # blocks after which a list that has no end gives way
+MOST = 1 << 18  # bytes at once, and ns that they take where there are more
 
 
 class Mdma(Peripheral):
@@ -60,9 +63,13 @@ class Mdma(Peripheral):
         self._block = [0] * CHANNELS  # bytes of a whole one
         self._asked = [False] * REQUESTS
         self._busy = [False] * CHANNELS
+        self._later: list[Handle | None] = [None] * CHANNELS
 
     def reset(self) -> None:
         super().reset()
+        for waiting in filter(None, self._later):
+            waiting.cancel()
+        self._later = [None] * CHANNELS
         self._update()
 
     @cr.on_write
@@ -70,7 +77,7 @@ class Mdma(Peripheral):
         cr, tcr = self.cr[index], self.tcr[index]
         if cr.en and not old & 1:
             self._block[index] = self.bndtr[index].bndt
-        if cr.en and value >> 16 & 1 and tcr.swrm:
+        if cr.en and value >> 16 & 1 and tcr.swrm and not self._later[index]:
             self._answer(index)
         self._look(index)
         self._update()
@@ -90,15 +97,19 @@ class Mdma(Peripheral):
         cr, tbr = self.cr[index], self.tbr[index]
         for _ in range(KEPT):
             asked = self._asked[tbr.tsel] if tbr.tsel < REQUESTS else False
-            if self._busy[index] or not (cr.en and asked) or self.tcr[index].swrm:
+            if not (cr.en and asked) or self.tcr[index].swrm:
+                return
+            if self._busy[index] or self._later[index]:
                 return
             self._answer(index)
 
     def _answer(self, index: int) -> None:
         self._busy[index] = True
         try:
-            self._serve(index)
-            if (mask := self.mar[index].value) and not self.tcr[index].swrm:
+            if not self._serve(index):
+                at = self.machine.now + MOST
+                self._later[index] = self.machine.schedule(at, partial(self._go_on, index))
+            elif (mask := self.mar[index].value) and not self.tcr[index].swrm:
                 self.machine.write_bus(mask, self.mdr[index].value, 4)
         except BusError:
             self.cr[index].en = 0
@@ -106,29 +117,43 @@ class Mdma(Peripheral):
         finally:
             self._busy[index] = False
 
-    def _serve(self, index: int) -> None:
-        """What one request moves: a buffer, a block, all blocks, or the whole list (14.3.6)."""
+    def _go_on(self, index: int) -> None:
+        """With the rest of what a request moves: registers tell where it was."""
+        self._later[index] = None
+        if self.cr[index].en:
+            self._answer(index)
+            self._look(index)
+        self._update()
+
+    def _serve(self, index: int) -> bool:
+        """What one request moves: a buffer, a block, all blocks, or the whole list (14.3.6). False:
+        there is more of it."""
+        moved = 0
         for _ in range(KEPT):
             how = self.tcr[index].trgm
             blocks = self.bndtr[index].brc
-            for _ in self._buffers(index):
+            for length in self._buffers(index):
                 self.isr[index].value |= TCIF
+                moved += length
+                if moved >= MOST:
+                    return False
                 if how == BUFFER and self.bndtr[index].bndt:
-                    return
+                    return True
             self.isr[index].value |= BTIF
             if blocks:
                 self._next_block(index)
                 if how in (BUFFER, BLOCK):
-                    return
+                    return True
                 continue
             self.isr[index].value |= BRTIF
             if not self.lar[index].value:
                 self.isr[index].value |= CTCIF
                 self.cr[index].en = 0
-                return
+                return True
             self._next_node(index)
             if how != LIST:
-                return
+                return True
+        return True
 
     def _next_block(self, index: int) -> None:
         bndtr, brur = self.bndtr[index], self.brur[index]
@@ -147,8 +172,8 @@ class Mdma(Peripheral):
                 getattr(self, name)[index].value = word
         self._block[index] = self.bndtr[index].bndt
 
-    def _buffers(self, index: int) -> Iterator[None]:
-        """Move the rest of a block, TLEN + 1 bytes at a time."""
+    def _buffers(self, index: int) -> Iterator[int]:
+        """Move the rest of a block, TLEN + 1 bytes at a time; so many bytes."""
         tcr, bndtr, tbr = self.tcr[index], self.bndtr[index], self.tbr[index]
         source, target = self.sar[index], self.dar[index]
         while bndtr.bndt:
@@ -162,7 +187,7 @@ class Mdma(Peripheral):
                 self._access(index, target.value, room, tbr.dbus, self._swapped(index, item))
                 target.value = _stepped(target.value, tcr.dinc, tcr.dincos)
             bndtr.bndt -= length
-            yield
+            yield length
 
     def _access(self, index: int, address: int, size: int, tcm: int, data: bytes | None) -> bytes:
         """Read, or write `data`; the AHB bus alone reaches the TCMs (SBUS, DBUS)."""

@@ -239,7 +239,7 @@ class Asked(list[tuple[int, int]]):
     def __init__(self, timer: Tim) -> None:
         super().__init__()
         for number in (0, 1, 2, 3, 4, 6):
-            timer.requests[number] = lambda number=number: self.append(
+            timer.dma_requests[number] = lambda number=number: self.append(
                 (timer.machine.now // US, number)
             )
 

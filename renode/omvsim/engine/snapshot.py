@@ -35,7 +35,8 @@ SEQUENCES = {kind.__name__: kind for kind in (list, tuple, deque, set)}
 #: what a board's description makes once for all
 FIXED = (Machine, memoryview, RegView)
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-TABLES = ("flags", "_writers", "_readers")  # of a block of registers
+#: of a block of registers, and whom it asks
+TABLES = ("flags", "_writers", "_readers", "dma_requests", "pulses")
 
 
 class Snapshot(msgspec.Struct):

@@ -125,7 +125,7 @@ def _pulsed_requests(mux: DmaMux, blocks: Blocks) -> None:
     """Of those who ask once."""
     for name, timer in blocks.of(Tim).items():
         numbers = zip((1, 2, 3, 4, UPDATE, TRIGGER), TIMER_REQUESTS.get(name, ()), strict=False)
-        timer.requests = {n: partial(mux.pulse, number) for n, number in numbers if number}
+        timer.dma_requests = {n: partial(mux.pulse, number) for n, number in numbers if number}
 
 
 def _triggers(name: str, timer: Tim, blocks: Blocks) -> None:

@@ -57,7 +57,7 @@ class Tim(TimeBase):
         self.TriggerInterrupt, self.BreakInterrupt = Line(), Line()
         self.CommutationInterrupt = Line()  # which nothing raises
         self.triggers = [Line(), Line()]  # TRGO, TRGO2
-        self.requests: dict[int, Callable[[], object]] = {}  # DMA requests by number
+        self.dma_requests: dict[int, Callable[[], object]] = {}  # DMA requests by number
         self.outputs = [Line() for _ in range(CHANNELS + COMPLEMENTARY)]
         self.complementary = 0  # channels with such an output, whose MOE lets all through
         self._due: Handle | None = None
@@ -129,8 +129,8 @@ class Tim(TimeBase):
         return self.cr2.mms, self.cr2.mms2
 
     def _ask(self, number: int) -> None:
-        if self._asks(number) and number in self.requests:
-            self._news.append(self.requests[number])
+        if self._asks(number) and number in self.dma_requests:
+            self._news.append(self.dma_requests[number])
 
     def _asks(self, number: int) -> bool:
         return self.dier.value >> DE + number & 1 > 0

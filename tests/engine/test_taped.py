@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from omvsim import board, image
 from omvsim.engine import Engine, Fault, Stop, Unmodelled, taped
 from omvsim.engine.embedded import Embedded
 from omvsim.engine.taped import Taped
 from omvsim.errors import UserError
-from omvsim.testbed import SECOND, Testbed
+from omvsim.testbed import BOARD, SECOND, Testbed
 
 from netsim import scenario
 
@@ -361,3 +362,30 @@ def test_one_that_is_forgotten_leaves_its_engine(
             second.boot()
             assert second.exec("print(6 * 7)") == "42\n"
             assert second.engine._engine is engine  # type: ignore[attr-defined]
+
+
+def test_what_is_held_comes_with_what_is_awaited() -> None:
+    """At the very time at which it would be told if nothing were held."""
+
+    def told(hold: int, until: bytes) -> list[tuple[int, bytes]]:
+        engine = Embedded(board.load(BOARD), image.load())
+        engine.hold_ns, engine.hold_until = hold, until
+        found = []
+        while engine.now < SECOND:
+            engine.run(SECOND)
+            if printed := engine.console_read():
+                found.append((engine.now, printed))
+        return found
+
+    each = told(0, b"")
+    assert {len(printed) for _, printed in each} == {1}
+    text = b"".join(printed for _, printed in each)
+    held = told(5_000_000, b">")
+    assert b"".join(printed for _, printed in held) == text
+    assert text.endswith(b"information.\r\n>>> ")
+    last = max(at for at, printed in each if printed == b">")
+    assert [(at, printed[-1:]) for at, printed in held][-2:] == [
+        (last, b">"),
+        (each[-1][0] + 5_000_000, b" "),
+    ]
+    assert len(held) < len(each) / 4

@@ -112,6 +112,7 @@ class Engine(Protocol):
     evidence: Path | None  # where a log of its own goes when it closes
     patience_ns: int  # of host time, after which `run` comes back in any case; 0: none
     hold_ns: int  # of virtual time, in which `run` may let printed bytes come together
+    hold_until: bytes  # with one of these they are told at once
 
     @property
     def now(self) -> int: ...

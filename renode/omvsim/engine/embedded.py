@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from omvsim.board import Board
 from omvsim.engine import EXCEPTIONS, Engine, Fault, Stop, Unmodelled
-from omvsim.engine.machine import SECOND, Machine
+from omvsim.engine.machine import SECOND, Event, Machine
 from omvsim.engine.snapshot import Whole
 from omvsim.engine.unicorn import Core, doze
 from omvsim.errors import UserError
@@ -30,7 +30,8 @@ MOST_TOGETHER = 64  # cameras that the core takes at once
 PLACES = 1000  # unmodelled ones that are listed
 REASONS = {"limit": Stop.DEADLINE, "host": Stop.HOST, "fault": Stop.FAULT, "lockup": Stop.LOCKUP}
 LOST = ("itcm", "dtcm", "axiSram", "sram1", "sram2", "sram3", "sram4")  # in Standby mode
-OWN = ("_unmodelled", "unmodelled_beyond", "_printed", "_told", "_frames", "_hold_ns")
+OWN = ("_unmodelled", "unmodelled_beyond", "_printed", "_told", "_frames", "_hold_ns",
+       "hold_until", "_telling")  # fmt: skip
 Kind = TypeVar("Kind", bound=Component)
 
 
@@ -51,6 +52,8 @@ class Embedded(Part):
         """With `leap`, passes of loops that wait for an event are counted, not executed."""
         self.evidence: Path | None = None
         self.patience_ns = self._hold_ns = 0
+        self.hold_until = b""
+        self._telling: Event | None = None  # what is held is told then
         self.version = f"unicorn {version('unicorn')}"
         self._core = Core(self._on_unmodelled, self._on_flash_write)
         self._core.leap *= leap
@@ -282,14 +285,18 @@ class Embedded(Part):
         self._core.invalidate(self._bank_bases[memory] + offset, size)
 
     def _on_printed(self, characters: list[int], at: int) -> None:
-        if not self._hold_ns:
+        printed = bytes([character & 0xFF for character in characters])
+        if not self._hold_ns or any(byte in self.hold_until for byte in printed):
             self._tell()
         elif not self._printed:
-            self._machine.schedule(at + self._hold_ns, self._tell)
-        self._printed += bytes([character & 0xFF for character in characters])
+            self._telling = self._machine.schedule(at + self._hold_ns, self._tell)
+        self._printed += printed
 
     def _tell(self) -> None:
         """What is printed is to be read now, wherever the host's clock has made `run` come back."""
+        if self._telling:
+            self._telling.cancel()
+            self._telling = None
         self._told = True
         self._core.stop()
 

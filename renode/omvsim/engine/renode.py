@@ -140,6 +140,7 @@ class Renode:
         self._slice = SLICE
         self.evidence: Path | None = None  # a folder for Renode's log
         self.patience_ns = self.hold_ns = self.unmodelled_beyond = 0
+        self.hold_until = b""
         self.fault: Fault | None = None
         self._printed = bytearray()
         self._unmodelled: list[Unmodelled] = []

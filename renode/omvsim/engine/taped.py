@@ -69,6 +69,7 @@ class Taped:
         self.patience_ns = 0
         self._make, self._files = make, (prompt, booted)
         self._position = self._hold_ns = 0
+        self._hold_until = b""
         self._printed, self._frames = bytearray(), list[tuple[int, bytes]]()
         self._engine: Engine | None = None
         whole = _read(booted)
@@ -209,6 +210,16 @@ class Taped:
             self._input("hold", value)
             self._hold_ns = value
 
+    @property
+    def hold_until(self) -> bytes:
+        return self._hold_until
+
+    @hold_until.setter
+    def hold_until(self, value: bytes) -> None:
+        if value != self._hold_until:
+            self._input("until", value)
+            self._hold_until = value
+
     def console_write(self, data: bytes) -> None:
         self._input("write", data)
 
@@ -306,6 +317,8 @@ def _apply(engine: Engine, call: str, given: int | bytes) -> None:
     match call, given:
         case "hold", int():
             engine.hold_ns = given
+        case "until", bytes():
+            engine.hold_until = given
         case "link", int():
             engine.set_link(bool(given))
         case "write", bytes():

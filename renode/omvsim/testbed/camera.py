@@ -29,8 +29,7 @@ STRIDE = 10 * SECOND  # the longest run between two looks at limits and signals,
 BOOT_LIMIT = 10 * SECOND
 SPEAKS, LEASES = 3 * SECOND // 2, 5 * SECOND  # after the prompt, where it uses its network
 PATIENCE = 20 * MILLISECOND  # and that in host time
-HOLD = 5 * MILLISECOND  # how long a printed byte may wait for more, where nobody answers it
-BURSTS = 4  # of them before conditions are looked at
+HOLD, BURSTS = 5 * MILLISECOND, 4  # a printed byte may wait so long for more, and so often
 
 
 class Camera:
@@ -99,7 +98,7 @@ class Camera:
             self.image, board, self.scenario, self.engine, scenario, script=script,
             console_limit=console_limit, capture_limit=capture_limit, boot_limit_ns=boot_limit,
         )  # fmt: skip
-        self._began = time.monotonic()
+        self._began, self._spoke = time.monotonic(), False  # until the first prompt
         self._fault: ends.FirmwareFault | None = None
         self._execution: Execution | None = None
         self._script_printed: Callable[[bytes], object] | None = None
@@ -203,7 +202,9 @@ class Camera:
     def go_on(self, target: int, alone: bool) -> Stop:
         """Run to `target`; a camera that is alone only to its next frame or byte."""
         for burst in itertools.count(1):
-            self.engine.hold_ns = HOLD if self._prints else 0  # what replay knows, too
+            until = rawrepl.awaited(self._execution, self._spoke) if alone else b""
+            hold = HOLD if until or self._prints else 0  # what replay knows, too
+            self.engine.hold_until, self.engine.hold_ns = until, hold
             stop = self.engine.run(target - self.power_on)
             self.read()
             if stop is Stop.CONSOLE and self._prints and burst < BURSTS and self.time < target:
@@ -222,6 +223,7 @@ class Camera:
         """Take over what the camera has printed."""
         if printed := self.engine.console_read(rest):
             self.console += printed
+            self._spoke = self._spoke or PROMPT.search(self.console) is not None
             if self.evidence:
                 self.evidence.console(printed, self.time)
             self._told_beside(printed, self.time)
@@ -264,7 +266,7 @@ class Camera:
         raise self._fault
 
     def run_until(
-        self, condition: Callable[[], bool], limit: int = 10 * SECOND, what: str = "it"
+        self, condition: Callable[[], object], limit: int = 10 * SECOND, what: str = "it"
     ) -> None:
         """Run until the condition holds; TimeLimit after `limit` ns."""
         end = self.now + limit
@@ -285,16 +287,14 @@ class Camera:
     def expect(self, pattern: str, limit: int = 10 * SECOND, start: int = 0) -> re.Match[bytes]:
         """Run until the console, from byte `start` on, shows a match of the regular expression."""
         compiled = re.compile(pattern.encode())
-        self.run_until(
-            lambda: compiled.search(self.console, start) is not None, limit, repr(pattern)
-        )
+        self.run_until(lambda: compiled.search(self.console, start), limit, repr(pattern))
         found = compiled.search(self.console, start)
         assert found is not None
         return found
 
     def _await_prompt(self, start: int, limit: int = 10 * SECOND) -> None:
         """Run until the console, from byte `start` on, ends in the prompt."""
-        self.run_until(lambda: PROMPT.search(self.console, start) is not None, limit, "the prompt")
+        self.run_until(lambda: PROMPT.search(self.console, start), limit, "the prompt")
 
     def boot(self, limit: int | None = None) -> None:
         """Run to the prompt; where the network is up, until the camera uses the address that DHCP

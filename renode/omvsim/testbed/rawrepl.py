@@ -44,6 +44,11 @@ class State(Enum):
     DONE = auto()
 
 
+#: what ends the states that the camera fills alone
+AWAITED = {State.ENTER: b">", State.TRACEBACK: b"\x04>"}
+AT_START = b"> "  # what ends its start, the first prompt
+
+
 class ProtocolError(Exception):
     """The camera answered what no raw REPL answers."""
 
@@ -212,3 +217,10 @@ def shown(printed: bytes | bytearray) -> str:
 def reading(name: str) -> str:
     """Source that prints a file of the camera, in hexadecimal digits and as a bytes literal."""
     return f"import binascii\nprint(binascii.hexlify(open({name!r},'rb').read()))"
+
+
+def awaited(execution: Execution | None, spoke: bool) -> bytes:
+    """Bytes one of which ends what the camera prints by itself; none: each is to be heard."""
+    if execution:
+        return AWAITED.get(execution.state, b"")
+    return b"" if spoke else AT_START

@@ -107,15 +107,15 @@ def load(named: Path | None = None) -> Image:
 @lru_cache(maxsize=4)
 def _load(chosen: Path, named: bool, stamped: tuple[tuple[str, object], ...]) -> Image:
     """Once for each content of its parts."""
-    parts = [part for part, _ in stamped]
-    read = [_part(part, named) for part in parts]
+    names = [name for name, _ in stamped]
+    read = [_part(name, named) for name in names]
     _refuse_overlaps(read)
     elfs = [(part, content) for part, content, _ in read if content[:4] == b"\x7fELF"]
     files = next(filter(None, (_files(path, content) for path, content in elfs)), None)
     loaded = b"".join(
         b"%d %d " % (at, len(data)) + data for *_, found in read for at, data in found
     )
-    digest = hashlib.sha256(read[0][1] if parts == [str(read[0][0])] else loaded)
+    digest = hashlib.sha256(read[0][1] if names == [str(read[0][0])] else loaded)
     return Image(
         chosen, tuple(segment for *_, segments in read for segment in segments),
         digest.hexdigest(), files, elfs=tuple(part for part, _ in elfs),

@@ -75,8 +75,8 @@ class Watch:
         """To be called now and then: the verdict, if there is one."""
         used, now = cpu(self._pid), time.monotonic()
         if self._began is None:
-            self._began = used
-        if used > self._used or not self._moved:
+            self._began, self._used, self._moved = used, used, now
+        elif used > self._used:
             self._used, self._moved = used, now
         if used - self._began > self._limit:
             self.verdict = f"took more than {self._limit:g} s of a core"

@@ -4,10 +4,8 @@ import struct
 
 import pytest
 from fake import RAM, Bus, FakeMachine
-from omvsim.board import load
-from omvsim.peripherals.base import Peripheral
 from omvsim.peripherals.mdma import Mdma
-from test_dma import BOARD, DMA2, RCC
+from test_dma import DMA2
 
 ISR, IFCR, ESR, CR, TCR, BNDTR, SAR, DAR, BRUR, LAR, TBR = range(0x00, 0x2C, 4)
 MAR, MDR, MDMA = 0x30, 0x34, 0x52000000
@@ -249,26 +247,20 @@ def test_a_mask_that_nothing_answers_is_an_error(channel: Channel) -> None:
     assert (channel.read(ISR), channel.read(CR)) == (TCIF | TEIF, 0)
 
 
-def test_a_stream_that_is_complete_asks(machine: FakeMachine) -> None:
+def test_a_stream_that_is_complete_asks(board: FakeMachine) -> None:
     """As a camera's lines go: DMA2's stream 1 is request 9, its flag is cleared by the mask."""
-    hardware = load(BOARD).build(machine)
-    for device in hardware.devices:
-        if isinstance(device.component, Peripheral):
-            machine.devices[device.base] = Bus(device.component)
-    for enables in range(0xD4, 0xF8, 4):
-        machine.write_bus(RCC + enables, 0xFFFFFFFF, 4)
-    machine.ram[: len(DATA)] = DATA
+    board.ram[: len(DATA)] = DATA
     for offset, value in (
         (TCR, SINC | DINC | sizes(2, 2, 16) | BLOCK), (BNDTR, 16), (SAR, RAM + 64),
         (DAR, RAM + 128),
         (TBR, 9), (MAR, DMA2 + 0x08), (MDR, 1 << 11), (CR, EN),
     ):  # fmt: skip
-        machine.write_bus(MDMA + 0x40 + offset, value, 4)
+        board.write_bus(MDMA + 0x40 + offset, value, 4)
     words, within = 2 << 13 | 2 << 11, 1 << 10 | 1 << 9 | 2 << 6  # MSIZE, PSIZE; MINC, PINC, DIR
     for offset, value in (
         (0x14, 4), (0x18, RAM), (0x1C, RAM + 64), (0x10, words | within | 1),
     ):  # fmt: skip
-        machine.write_bus(DMA2 + 0x18 + offset, value, 4)
-    assert bytes(machine.ram[64:80]) == DATA[:16] == bytes(machine.ram[128:144])
-    assert machine.read_bus(DMA2, 4) & 1 << 11 == 0  # TCIF1
-    assert machine.read_bus(MDMA + 0x40, 4) == CTCIF | BRTIF | BTIF | TCIF
+        board.write_bus(DMA2 + 0x18 + offset, value, 4)
+    assert bytes(board.ram[64:80]) == DATA[:16] == bytes(board.ram[128:144])
+    assert board.read_bus(DMA2, 4) & 1 << 11 == 0  # TCIF1
+    assert board.read_bus(MDMA + 0x40, 4) == CTCIF | BRTIF | BTIF | TCIF

@@ -3,10 +3,7 @@ sections 38.3 and 39.3)."""
 
 import pytest
 from fake import RAM, Bus, FakeMachine
-from omvsim.board import load
-from omvsim.peripherals.base import Peripheral
 from omvsim.peripherals.tim import ETR, Tim
-from test_dma import BOARD
 
 CR1, CR2, SMCR, DIER, SR, EGR, CCMR1, CCER = 0, 4, 8, 0x0C, 0x10, 0x14, 0x18, 0x20
 CNT, PSC, ARR, RCR, CCR1 = 0x24, 0x28, 0x2C, 0x30, 0x34
@@ -278,20 +275,9 @@ def test_software_asks_unless_urs(timer: Tim, bus: Bus) -> None:
 
 # On a board
 
-RCC, DMA1, MUX = 0x58024400, 0x40020000, 0x40020800
+DMA1, MUX = 0x40020000, 0x40020800
 TIM2, TIM3, TIM6, DAC, ADC1 = 0x40000000, 0x40000400, 0x40001000, 0x40007400, 0x40022000
 DMAEN, ADVREGEN = 1 << 12, 1 << 28
-
-
-@pytest.fixture
-def board(machine: FakeMachine) -> FakeMachine:
-    hardware = load(BOARD).build(machine)
-    for device in hardware.devices:
-        if isinstance(device.component, Peripheral):
-            machine.devices[device.base] = Bus(device.component)
-    for enables in range(0xD4, 0xF8, 4):
-        machine.write_bus(RCC + enables, 0xFFFFFFFF, 4)
-    return machine
 
 
 def put(board: FakeMachine, base: int, *what: tuple[int, int]) -> None:

@@ -87,9 +87,7 @@ def wire_up(components: Mapping[str, Component]) -> None:
         _level_requests(name, mux, blocks)
         if name == "dmamux1":
             _pulsed_requests(mux, blocks)
-    for name, timer in blocks.of(Tim).items():
-        timer.complementary = COMPLEMENTARY.get(name, 0)
-        _triggers(name, timer, blocks)
+    _triggers(blocks)
     for mdma in blocks.of(Mdma).values():
         for name, numbers in MDMA_REQUESTS.items():
             block = blocks.get(name)
@@ -109,16 +107,14 @@ def _streams(mux: DmaMux, controllers: Iterable[Requested]) -> None:
 
 def _level_requests(name: str, mux: DmaMux, blocks: Blocks) -> None:
     """Of those who ask until it has been done."""
-    asking = [
-        (block.room, TRANSMIT_REQUESTS[name][other])
-        for other, block in blocks.items()
-        if isinstance(block, Spi | Usart) and other in TRANSMIT_REQUESTS.get(name, ())
-    ]
+    transmit = TRANSMIT_REQUESTS.get(name, {})
     for other, block in blocks.items():
-        if isinstance(block, Adc | Dac):
-            asking += zip(block.requests, ANALOG_REQUESTS.get((other, name), ()), strict=False)
-    for line, number in asking:
-        line.connect(partial(mux.on_gpio, number))
+        if isinstance(block, Spi | Usart) and other in transmit:
+            block.room.connect(partial(mux.on_gpio, transmit[other]))
+        elif isinstance(block, Adc | Dac):
+            numbers = ANALOG_REQUESTS.get((other, name), ())
+            for line, number in zip(block.requests, numbers, strict=False):
+                line.connect(partial(mux.on_gpio, number))
 
 
 def _pulsed_requests(mux: DmaMux, blocks: Blocks) -> None:
@@ -128,15 +124,17 @@ def _pulsed_requests(mux: DmaMux, blocks: Blocks) -> None:
         timer.dma_requests = {n: partial(mux.pulse, number) for n, number in numbers if number}
 
 
-def _triggers(name: str, timer: Tim, blocks: Blocks) -> None:
+def _triggers(blocks: Blocks) -> None:
     """Who hears a timer's TRGO."""
-    for other, slave in blocks.of(Tim).items():
-        for number, master in enumerate(INTERNAL_TRIGGERS.get(other, ())):
-            if master == name:
-                timer.triggers[0].connect(partial(slave.on_trigger, number))
-    for line, sources in zip(timer.triggers, ADC_TRIGGERS.get(name, ()), strict=False):
-        for adc in blocks.of(Adc).values():
-            for injected, source in enumerate(sources):
-                line.connect(partial(adc.on_trigger, injected > 0, source))
-    for dac in blocks.of(Dac).values() if name in DAC_TRIGGERS else ():
-        timer.triggers[0].connect(partial(dac.on_trigger, DAC_TRIGGERS[name]))
+    timers, adcs, dacs = blocks.of(Tim), blocks.of(Adc).values(), blocks.of(Dac).values()
+    for name, timer in timers.items():
+        timer.complementary = COMPLEMENTARY.get(name, 0)
+        for number, master in enumerate(INTERNAL_TRIGGERS.get(name, ())):
+            if master in timers:
+                timers[master].triggers[0].connect(partial(timer.on_trigger, number))
+        for line, sources in zip(timer.triggers, ADC_TRIGGERS.get(name, ()), strict=False):
+            for adc in adcs:
+                for injected, source in enumerate(sources):
+                    line.connect(partial(adc.on_trigger, injected > 0, source))
+        for dac in dacs if name in DAC_TRIGGERS else ():
+            timer.triggers[0].connect(partial(dac.on_trigger, DAC_TRIGGERS[name]))

@@ -295,8 +295,10 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tl
 {
     (void)uc;
     Core *c = user;
-    if (type != UC_MEM_FETCH)
+    if (type != UC_MEM_FETCH) {
         c->it_doubtful = true;
+        c->deadline = 0;
+    }
     Region *r = bus_region(c, (uint32_t)address, 1);
     bool code = type == UC_MEM_FETCH ||
                 (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);

@@ -122,10 +122,10 @@ static uint32_t it_bits(uint8_t it) { return (it & 3u) << 25 | (it & 0xFCu) << 8
  * and no IT block is entered by a branch (A7.7.38). */
 static uint8_t it_at(Core *c, uint32_t address)
 {
-    if (address == c->block_end)
+    if (address == c->block + c->block_size)
         return c->facts->it_end;
-    Region *r = bus_region(c, c->block, c->block_end - c->block);
-    if (!r || address - c->block > c->block_end - c->block)
+    Region *r = bus_region(c, c->block, c->block_size);
+    if (!r || address - c->block > c->block_size)
         return 0;
     return read_block(r->data + (c->block - r->base), address - c->block, c->facts->it_start).it_end;
 }
@@ -145,6 +145,12 @@ static bool passes(Core *c, uint8_t it)
     bool n = apsr >> 31 & 1, z = apsr >> 30 & 1, carry = apsr >> 29 & 1, v = apsr >> 28 & 1;
     const bool met[] = {z, carry, n, v, carry && !z, n == v, !z && n == v, true};
     return met[it >> 5 & 7] != (it >> 4 & 1) || it >> 5 == 7;
+}
+
+void core_set_cpacr(Core *c, uint32_t cpacr)
+{
+    c->cpacr = cpacr;
+    c->plain_mask = (cpacr >> 20 & 3) == 3 ? ~(uint32_t)USES_FPU : ~0u;
 }
 
 /* With the FPU off in CPACR, end the run before its first instruction there, which faults
@@ -169,7 +175,7 @@ static bool fpu_is_off(Core *c, uint32_t address, uint32_t size)
 /* A block that is not as it was the last time, or before which something may be due. */
 static __attribute__((noinline)) void on_rare_block(Core *c, uint32_t address, uint32_t size)
 {
-    uint8_t it = address == c->block_end ? c->facts->it_end : 0;
+    uint8_t it = address == c->block + c->block_size ? c->facts->it_end : 0;
     Block *last = c->facts, kept = *last;
     if (c->it_doubtful && it_is_wrong(c, it_at(c, address))) {
         c->it_stale = true; /* mended outside: leaving the engine brings the bits back */
@@ -208,25 +214,25 @@ static __attribute__((noinline)) void on_rare_block(Core *c, uint32_t address, u
         c->now += c->facts->instructions;
         break;
     }
-    c->it_open = c->facts->it_end != 0;
+    if (c->facts->it_start | c->facts->it_end)
+        c->deadline = 0; /* so that `facts` tells of IT for plain blocks, too, that there is none */
     c->block = address;
-    c->block_end = address + size;
+    c->block_size = size;
 }
 
 /* Where most of the host's time was spent: what is known of a block of the first memory takes one
- * load, no call and no loop. */
+ * load, no call and no loop, and two branches never taken. */
 static void on_block(uc_engine *uc, uint64_t wide, uint32_t size, void *user)
 {
     (void)uc;
     Core *c = user;
-    uint32_t address = (uint32_t)wide, offset = address - c->regions[0].base;
-    if (c->now < c->deadline && offset < c->regions[0].coded && !(c->it_doubtful | c->it_open)) {
-        uint32_t plain = c->regions[0].plain[offset / 2];
-        if (plain >> 16 == size && (!(plain & USES_FPU) || (c->cpacr >> 20 & 3) == 3)) {
-            c->now += plain & (USES_FPU - 1);
-            c->facts = &c->regions[0].blocks[offset / 2];
+    uint32_t address = (uint32_t)wide, offset = address - c->plain_base;
+    if (offset < c->plain_size && c->now < c->deadline) {
+        uint32_t instructions = (c->plain[offset / 2] & c->plain_mask) - (size << 16);
+        if (instructions < USES_FPU) {
+            c->now += instructions;
             c->block = address;
-            c->block_end = address + size;
+            c->block_size = size;
             return;
         }
     }
@@ -383,6 +389,10 @@ uint64_t core_wake(Core *c)
 const char *core_run(Core *c)
 {
     c->began = c->now;
+    c->plain = c->regions[0].plain;
+    c->plain_base = c->regions[0].base;
+    c->plain_size = c->regions[0].coded;
+    core_set_cpacr(c, c->cpacr); /* as a reset or a snapshot left it */
     leap_touch(c);
     for (;;) {
         if (c->mpu_changed)
@@ -432,11 +442,11 @@ const char *core_run(Core *c)
         c->stopping = c->it_doubtful = c->leaping = false;
         c->intno = -1;
         uint32_t xpsr = core_reg(c, UC_ARM_REG_XPSR);
-        c->block = c->block_end = core_reg(c, UC_ARM_REG_PC);
+        c->block = core_reg(c, UC_ARM_REG_PC);
+        c->block_size = 0;
         uint8_t it = (uint8_t)((xpsr >> 25 & 3) | (xpsr >> 8 & 0xFC)); /* as an exception left it */
         c->loose = (Block){0, 0, it, it, NO_FPU};
         c->facts = &c->loose;
-        c->it_open = it != 0;
         uint32_t until = c->until ? c->until : 0xEFFFFFFE;
         c->until = 0;
         uc_err err = uc_emu_start(c->uc, c->block | 1, until, 0, 0);

@@ -57,7 +57,7 @@ typedef struct {
     uint8_t *data;
     uint8_t *perms; /* UC_PROT_* per page, as Unicorn has them now */
     Block *blocks;   /* code regions: by start halfword */
-    uint32_t *plain; /* of those outside of IT blocks: bytes << 16, USES_FPU, instructions; or 0 */
+    uint32_t *plain; /* of those outside of IT blocks: bytes << 16 | USES_FPU | instructions; or 0 */
     uint32_t coded;  /* bytes with facts: size of code regions, 0 of others */
     Py_buffer view;
 } Region;
@@ -105,14 +105,19 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     uc_engine *uc;
-    uint64_t deadline, limit, event, slice; /* core clocks */
+    uint64_t deadline; /* core clock from which on a block is rare; 0: the next one is */
+    const uint32_t *plain; /* of the first memory: its `plain`, base and `coded` */
+    uint32_t plain_base, plain_size;
+    uint32_t plain_mask;        /* without USES_FPU while the FPU is there for all code */
+    uint32_t block, block_size; /* the block that runs */
+    uint64_t limit, event, slice; /* core clocks */
     uint64_t began;    /* this run, in core clocks */
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
-    bool it_doubtful, it_open; /* it_open: the block that runs ends inside an IT block */
+    bool it_doubtful; /* the IT bits of Unicorn may be wrong: look with the next block */
     bool stopping, mpu_changed, it_stale, leaping;
     bool mpu_on_peripherals; /* the MPU may deny accesses to them */
     bool skipped; /* the next instruction is one for an FPU that is off, whose condition fails */
-    Block *facts, loose; /* of the block that runs; loose: at the start of a run, and in RAM */
+    Block *facts, loose; /* of the last rare block; loose: at the start of a run, and in RAM */
     int intno; /* from UC_HOOK_INTR, or -1 */
     Region regions[REGIONS];
     int region_count;
@@ -120,7 +125,6 @@ typedef struct {
     int device_count;
     uint16_t *device_map; /* device index + 1 by KiB of the peripheral space */
     Leap leap;
-    uint32_t block, block_end; /* the block that runs */
     uint32_t until;            /* where to stop within it, 0: nowhere */
     struct { int type; uint32_t address; uint32_t r[16], xpsr; } access; /* refused access */
     struct { uint8_t *at, truth[8]; size_t size; } cells; /* flash cells under the last store */
@@ -201,6 +205,7 @@ bool core_boot(Core *c);
 /* core.c */
 uc_err core_open(Core *c);
 const char *core_run(Core *c);
+void core_set_cpacr(Core *c, uint32_t cpacr);
 bool core_open_facts(Region *r);
 void core_close_facts(Region *r);
 void core_forget(Core *c, uint32_t address, uint32_t size);

@@ -251,7 +251,7 @@ static void scs_write(Core *c, uint32_t offset, uint32_t value, uint32_t lanes)
     case MMFAR: c->mmfar = value; break;
     case BFAR: c->bfar = value; break;
     case CSSELR: c->csselr = value & 15; break;
-    case CPACR: c->cpacr = value & 0xF00000; break;
+    case CPACR: core_set_cpacr(c, value & 0xF00000); break;
     case MPU_CTRL:
         c->mpu_ctrl = value & 7;
         c->mpu_changed = true;

@@ -93,18 +93,32 @@ def _differing(now: memoryview, then: bytes) -> Iterator[tuple[int, bytes, bytes
                 yield begin + n, new[n : n + PAGE], old[n : n + PAGE]
 
 
-class Places:
-    """The parts of a board by name, and values as plain data and back."""
+def _lines(value: Any) -> int | None:
+    """How many lines a value is, as it is or saved: no matter of time. -1: one alone."""
+    match value:
+        case Line() | ["line", bool()]:
+            return -1
+        case [Line(), *_]:
+            return len(value)
+        case ["lines", [*levels]]:
+            return len(levels)
+    return None
 
-    def __init__(
-        self, components: Mapping[str, Component], engine: Part, events: Iterable[Event]
-    ) -> None:
+
+class Places:
+    """The parts of a board by name, which are made once, and values as plain data and back."""
+
+    def __init__(self, components: Mapping[str, Component], engine: Part) -> None:
         self.parts: dict[str, Part] = {**components, "": engine}
         self._names = {id(part): name for name, part in self.parts.items()}
-        self.events = list(events)
-        self._numbers = {id(event): number for number, event in enumerate(self.events)}
         for name, component in components.items():
             self._visit(name, component)
+        self.scheduled(())
+
+    def scheduled(self, events: Iterable[Event]) -> None:
+        """Events that a value may be, by their numbers."""
+        self.events = list(events)
+        self._numbers = {id(event): number for number, event in enumerate(self.events)}
 
     def _visit(self, place: str, part: Part) -> None:
         for name, value in vars(part).items():
@@ -134,22 +148,25 @@ class Places:
         """What changes of a part while it runs, as plain data."""
         return {name: self.plain(value) for name, value in self._changing(part)}
 
-    def load(self, part: Part, saved: Mapping[str, Any]) -> None:
+    def check(self, part: Part, saved: Mapping[str, Any]) -> None:
         """ValueError where this is not of such a part."""
-        own = dict(self._changing(part))
-        if own.keys() != saved.keys():
+        own = {name: _lines(value) for name, value in self._changing(part)}
+        if own != {name: _lines(value) for name, value in saved.items()}:
             raise ValueError(f"not what {type(part).__name__} consists of")
-        attributes = vars(part)
+
+    def load(self, part: Part, saved: Mapping[str, Any]) -> None:
+        """Be what was saved of such a part."""
+        own = vars(part)
         for name, value in saved.items():
-            if type(value) in PLAIN and type(own[name]) is not Line:
-                attributes[name] = value
-            elif isinstance(own[name], Line):
+            if type(value) in PLAIN:
+                own[name] = value
+            elif value[0] == "line":
                 own[name].level = bool(value[1])
-            elif isinstance(value, list) and value[0] == "lines":
+            elif value[0] == "lines":
                 for line, level in zip(own[name], value[1], strict=True):
                     line.level = bool(level)
             else:
-                attributes[name] = self.value(value)
+                own[name] = self.value(value)
 
     def plain(self, value: Any) -> Any:
         """A value of the kinds that parts have, for `value` to make again."""
@@ -237,6 +254,8 @@ class Whole:
             name: b"" if memory.data.tobytes() == bytes(memory.size) else memory.data.tobytes()
             for name, memory in self._memories()
         }
+        self._places = Places(self.components, self.engine)
+        self._fits: Snapshot | None = None
 
     def _memories(self) -> Iterator[tuple[str, Memory]]:
         return ((n, found) for n, found in self.components.items() if isinstance(found, Memory))
@@ -247,7 +266,8 @@ class Whole:
     def take(self) -> bytes:
         """A snapshot. TypeError: a part has something that is no plain data."""
         waiting = [entry for entry in sorted(self.machine.events) if entry[2].callback is not None]
-        places = Places(self.components, self.engine, [event for *_, event in waiting])
+        places = self._places
+        places.scheduled(event for *_, event in waiting)
         saved = Snapshot(
             KIND, made_by(), self.image.digest, self.board.digest, self.core.save(),
             {
@@ -293,8 +313,12 @@ class Whole:
             block.mem.cast("B")[:] = mem
             memoryview(block.flags).cast("B")[:] = flags
             block.queue[:] = queue
-        events = [Event(None) for _ in saved.events]
-        places = Places(self.components, self.engine, events)
+        events, places = [Event(None) for _ in saved.events], self._places
+        places.scheduled(events)
+        if saved is not self._fits:  # else the one that was put the last time
+            for place, attributes in saved.parts.items():
+                places.check(places.parts[place], attributes)
+        self._fits = saved
         for place, attributes in saved.parts.items():
             places.load(places.parts[place], attributes)
         for event, (*_, callback) in zip(events, saved.events, strict=True):

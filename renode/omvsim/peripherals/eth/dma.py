@@ -38,6 +38,9 @@ class Ring(Part):
     """A ring of descriptors and the one in work."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.base = self.current = 0
         self.count, self.stride = 1, 16
 
@@ -59,7 +62,7 @@ class Transmitter(Part):
         self.generation = 0  # a software reset forgets the frame on the wire
 
     def reset(self) -> None:
-        self.ring = Ring()
+        self.ring.reset()
         self.busy = False
         self.generation += 1
 
@@ -155,7 +158,7 @@ class Receiver(Part):
         self.level = 0  # bytes in the queue
 
     def reset(self) -> None:
-        self.ring = Ring()
+        self.ring.reset()
         self.queue.clear()
         self.level = 0
 

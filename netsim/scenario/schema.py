@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -119,10 +120,15 @@ def _expect(good: bool, path: Path, words: str) -> None:
         raise Problem(path, f"wrong type, write {words}")
 
 
+@cache
+def _keys(kind: Any) -> tuple[dict[str, Field[Any]], dict[str, Any]]:
+    """Fields by key of a table in a file, and types by field."""
+    known = {f.metadata.get("key", f.name): f for f in fields(kind)}
+    return {key: f for key, f in known.items() if key}, get_type_hints(kind, include_extras=True)
+
+
 def _table(kind: Any, table: dict[str, Any], path: Path) -> Any:
-    hints = get_type_hints(kind, include_extras=True)
-    known: dict[str, Field[Any]] = {f.metadata.get("key", f.name): f for f in fields(kind)}
-    known = {name: field for name, field in known.items() if field.metadata.get("key") != ""}
+    known, hints = _keys(kind)
     for name in table:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,7 @@ def load(path: Path | str, outside: bool = False) -> Scenario:
     return loads(text, str(path), path.parent, outside)
 
 
+@cache
 def named(name: str) -> Scenario:
     """A scenario of this package: `default`, `unknown_ca`, `wrong_name`, `expired`."""
     if name not in (known := sorted(p.stem for p in PACKAGED.glob("*.toml"))):

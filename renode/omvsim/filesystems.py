@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from io import BytesIO
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -43,11 +44,17 @@ class FileSystem:
     def holding(self, files: Mapping[str, bytes]) -> bytes:
         """Its content with these files, without the erased flash behind it; UserError where they
         do not fit."""
-        content = (_littlefs if self.kind == "littlefs" else _fat)(self.blocks, files)
-        end = len(content)
-        while content[end - len(ERASED) : end] == ERASED:  # byte by byte takes longer
-            end -= len(ERASED)
-        return content[:end].rstrip(b"\xff")
+        return _content(self, tuple(files.items()))
+
+
+@lru_cache(maxsize=4)
+def _content(system: FileSystem, files: tuple[tuple[str, bytes], ...]) -> bytes:
+    """Mostly the same: one camera after the other holds what the scenario gives it."""
+    content = (_littlefs if system.kind == "littlefs" else _fat)(system.blocks, dict(files))
+    end = len(content)
+    while content[end - len(ERASED) : end] == ERASED:  # byte by byte takes longer
+        end -= len(ERASED)
+    return content[:end].rstrip(b"\xff")
 
 
 def of_elf(content: bytes) -> FileSystem | None:

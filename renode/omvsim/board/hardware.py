@@ -236,7 +236,7 @@ def _connect(entry: Entry, component: Component, wire: Connection, target: Compo
         number += target.local_first + wire.local * target.local_inputs
     if not target.has_input(number) or (wire.local is not None and not target.local_inputs):
         raise ReplError(wire.where, f"`{wire.target}` has no input {wire.number}; choose another")
-    line.connect(lambda level: target.on_gpio(number, level))
+    line.connect(target.sink(number))
     if wire.local is not None:  # which learns that something is wired there
         target.on_gpio(number, line.level)
 

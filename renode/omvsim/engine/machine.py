@@ -34,6 +34,7 @@ class Machine:
 
     def __init__(self, core: Core, seed: int, rtc_start: datetime) -> None:
         self.core = core
+        self.set_line = core.set_line
         self.frequency = 1_000_000  # core clocks a second; the board tells
         self.random = random.Random(seed)
         self.rtc_start = rtc_start.astimezone(UTC).replace(tzinfo=None)
@@ -129,6 +130,3 @@ class Machine:
     @deep.setter
     def deep(self, deep: bool) -> None:
         self.core.deep = deep
-
-    def set_line(self, irq: int, level: bool) -> None:
-        self.core.set_line(irq, level)

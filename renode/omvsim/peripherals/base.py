@@ -10,6 +10,7 @@ import inspect
 from array import array
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
@@ -274,6 +275,10 @@ class Component(Part):
     def on_gpio(self, number: int, level: bool) -> None:
         """Input `number` changed its level."""
         raise NotImplementedError(f"{type(self).__name__} has no inputs")
+
+    def sink(self, number: int) -> Callable[[bool], object]:
+        """What a wire to input `number` calls."""
+        return partial(self.on_gpio, number)
 
     def attach(self, address: int, child: Component) -> None:
         """Another component registers below this one."""

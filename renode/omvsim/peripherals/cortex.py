@@ -5,6 +5,8 @@ The engine executes both; these hold the properties and pass interrupt lines on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from omvsim.peripherals.base import Component, Line, Machine
@@ -32,6 +34,9 @@ class Nvic(Component):
 
     def on_gpio(self, number: int, level: bool) -> None:
         self.machine.set_line(number, level)
+
+    def sink(self, number: int) -> Callable[[bool], object]:
+        return partial(self.machine.set_line, number)  # most edges are for it
 
 
 class Dwt(Component):

@@ -4,7 +4,7 @@
 Cortex-M7 computes the same.
 
 Code as GCC makes it, and what the core has to get right: IT blocks of every length, many of them
-across an end of 1 KiB where Unicorn ends a block; accesses that miss the TLB, unaligned ones, stores
+across the end of a page where Unicorn ends a block; accesses that miss the TLB, unaligned ones, stores
 to flash; LDREX; the FPU; SVC; calls, loops and tables. A batch is one image. Each program ends with
 registers, flags, FPSCR and data in memory, and these are compared.
 """
@@ -76,7 +76,7 @@ class Writer:
     def pointer(self, aligned: bool) -> int:
         at = (
             DATA
-            + self.random.choice((1024 * self.random.randrange(1, 15), 700))
+            + self.random.choice((4096 * self.random.randrange(1, 4), 700))
             + (self.random.randrange(-64, 128))
         )
         return at & ~3 if aligned else at
@@ -210,13 +210,13 @@ class Writer:
         )  # fmt: skip
 
     def it_across_an_end(self) -> list[str]:
-        """An IT block that begins up to 14 bytes before an address divisible by 1024."""
+        """An IT block that begins up to 14 bytes before the end of a page."""
         here = self.new_label()
         place = [
             f"b.w {here}",
             ".ltorg",
-            ".balign 1024",
-            f".space {1024 - 2 * self.random.randrange(1, 8)}",
+            ".balign 4096",
+            f".space {4096 - 2 * self.random.randrange(1, 8)}",
             f"{here}:",
         ]
         found = self.it(place)

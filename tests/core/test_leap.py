@@ -125,6 +125,21 @@ def test_a_loop_that_waits(program: Callable[[str], object], name: str) -> None:
     assert left == told(program, WAITS[name], 1, 37)[0]
 
 
+@pytest.mark.parametrize(("period", "whole"), [(4_000, False), (40_000, True)])
+def test_a_proof_has_to_be_worth_it(
+    program: Callable[[str], object], period: int, whole: bool
+) -> None:
+    """It costs as much of the host as some thousand clocks."""
+    p = program(HEAD + "1: ldr r1, [r4, #4]\n cmp r1, #0\n beq 1b\n b .")
+    p.core.leap = 16
+    p.core.reset(0x08000000)
+    while p.core.now < END:
+        p.core.event = p.core.now + period
+        assert p.core.run(END) in ("event", "limit")
+    assert (p.core.leapt > END // 2) is whole
+    assert whole or p.core.leapt == 0
+
+
 @pytest.mark.parametrize("name", WORKS)
 def test_a_loop_that_works(program: Callable[[str], object], name: str) -> None:
     left, leapt = told(program, WORKS[name], 1)

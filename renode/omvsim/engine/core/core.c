@@ -100,7 +100,7 @@ static bool must_stop(Core *c, uint32_t address)
     uint64_t next = next_stop(c);
     if (c->now >= next)
         return true;
-    if (leap_wants(c, address))
+    if (leap_wants(c, address, next))
         return c->leaping = true;
     if (nvic_any_pending(c)) {
         if (nvic_candidate(c, nvic_execution_priority(c, true)))
@@ -476,6 +476,8 @@ uc_err core_open(Core *c)
     uc_err err = uc_open(UC_ARCH_ARM, UC_MODE_THUMB, &c->uc);
     if (!err)
         err = uc_ctl_set_cpu_model(c->uc, UC_CPU_ARM_CORTEX_M7);
+    if (!err)
+        err = uc_ctl_set_page_size(c->uc, PAGE); /* a quarter of the entries of its TLB */
     if (!err)
         err = bus_open(c);
     if (!err)

@@ -95,7 +95,8 @@ typedef struct {
     bool proving, touched, polled;
     uint32_t head, looked, poll_block;      /* blocks */
     uint32_t polls, first, after_polls;     /* since the last look; 0: never; look after so many */
-    uint64_t began, after_clocks;           /* the last look, or the pass that is proved */
+    uint64_t began;                         /* the pass that is proved */
+    uint64_t worked, after_clocks;          /* clocks not slept at the last look; look after so many */
     uint64_t leapt;                         /* core clocks that were counted */
     uint32_t state[STATE_WORDS];
     int pages;
@@ -159,7 +160,7 @@ void state_load(Core *c, const char *state);
 void leap_reset(Core *c);
 void leap_touch(Core *c);
 void leap_poll(Core *c);
-bool leap_wants(Core *c, uint32_t address);
+bool leap_wants(Core *c, uint32_t address, uint64_t next);
 void leap_write(Core *c, const Region *r, uint32_t address);
 void leap(Core *c, uint32_t address, uint64_t next);
 

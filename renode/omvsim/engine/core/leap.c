@@ -5,6 +5,9 @@
 #include "core.h"
 
 enum { CLOCKS_A_POLL = 1 << 10, MOST = 1 << 20, LONGEST_PASS = 1 << 12 /* core clocks */ };
+/* A proof costs as much of the host as so many clocks of a loop that polls, and of another, for each
+ * poll after which one is looked for. */
+enum { WORTH_POLLED = 1 << 9, WORTH = 1 << 12 };
 
 /* Something happened that a pass of a waiting loop may not do. */
 void leap_touch(Core *c)
@@ -22,8 +25,10 @@ void leap_poll(Core *c)
         c->deadline = 0;
 }
 
+static uint64_t worked(const Core *c) { return c->now - c->idle; }
+
 /* At a block's start, now and then: is the engine to be left, for leap() to look? */
-bool leap_wants(Core *c, uint32_t address)
+bool leap_wants(Core *c, uint32_t address, uint64_t next)
 {
     Leap *l = &c->leap;
     if (!l->first)
@@ -34,7 +39,14 @@ bool leap_wants(Core *c, uint32_t address)
     }
     if (l->proving)
         return address == l->head || c->now - l->began > LONGEST_PASS;
-    return l->polls >= l->after_polls || c->now - l->began >= l->after_clocks;
+    bool polled = l->polls >= l->after_polls;
+    if (!polled && worked(c) - l->worked < l->after_clocks)
+        return false;
+    if (next - c->now > (uint64_t)l->first * (polled ? WORTH_POLLED : WORTH))
+        return true;
+    l->polls = 0; /* not with what comes next: that is an interrupt's handler */
+    l->worked = worked(c);
+    return false;
 }
 
 /* A page is about to be written for the first time in a proof. */
@@ -89,6 +101,7 @@ void leap(Core *c, uint32_t address, uint64_t next)
     uint64_t pass = c->now - l->began;
     l->polls = 0;
     l->began = c->now;
+    l->worked = worked(c);
     if (!l->proving) {
         l->proving = true;
         l->polled = polled;
@@ -116,5 +129,7 @@ void leap_reset(Core *c)
 {
     c->leap.proving = false;
     c->leap.looked = 0;
+    c->leap.worked = worked(c);
     start(&c->leap);
+    c->leap.after_clocks = (uint64_t)c->leap.first * WORTH;
 }

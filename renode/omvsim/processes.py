@@ -8,10 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 #: waits for the end of its input, which is ours; what is left then goes
@@ -37,6 +41,59 @@ class Watcher:
         """Nothing is left to watch."""
         self._process.kill()
         self._process.communicate()
+
+
+class Forked:
+    """A process that goes on from here: no interpreter, no import anew. It has what is needed of
+    subprocess.Popen; to be made while this process has one thread."""
+
+    def __init__(self, serve: Callable[[TextIO, TextIO], object], log: int) -> None:
+        """`serve` reads what is written to `stdin` and writes what `stdout` gives; what is printed
+        beside goes to the file descriptor `log`."""
+        (theirs, ours), (answers, tells) = os.pipe(), os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(ours)
+            os.close(answers)
+            _become(serve, log, theirs, tells)
+        os.close(theirs)
+        os.close(tells)
+        self.stdin, self.stdout = open(ours, "w"), open(answers)  # noqa: SIM115
+        self._code: int | None = None
+        self._lock = threading.Lock()
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Its exit code; of one that a signal has ended, the signal's number, negative."""
+        with self._lock:
+            if self._code is None:
+                self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            return self._code
+
+
+def _become(
+    serve: Callable[[TextIO, TextIO], object], log: int, asked: int, tells: int
+) -> NoReturn:
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number in (1, 2):
+            os.dup2(log, number)
+        with open(asked) as questions, open(tells, "w", buffering=1) as answers:
+            sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+            serve(questions, answers)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)  # nothing of what is above in the stack is this process's
 
 
 def cpu(pid: int) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from omvsim import processes
+from omvsim.suites import worker
 from program import Run, Start
 
 FAST = ("--suite", "constants.exist", "--jobs", "1")
@@ -141,10 +142,8 @@ def test_a_worker_that_dies_is_a_failed_test(start: Start, tmp_path: Path, image
     while process.poll() is None and not victim:
         children = " ".join(file.read_text() for file in threads.glob("*/children"))
         for child in children.split():
-            command = Path(f"/proc/{child}/cmdline").read_text()
-            if "omvsim.suites.worker" in command and any(
-                (tmp_path / "evidence").glob("*/net.pcapng")
-            ):
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+            if name == worker.NAME and any((tmp_path / "evidence").glob("*/net.pcapng")):
                 victim = child
     subprocess.run(["kill", "-KILL", victim], check=True)
     output, _ = process.communicate(timeout=60)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from omvsim import processes
@@ -85,3 +86,39 @@ with processes.folder() as folder:
     process.stdout.close()
     process.wait()
     assert wait(lambda: gone(int(group)) and not list(tmp_path.iterdir()))
+
+
+def _answer(questions: TextIO, answers: TextIO) -> None:
+    for line in questions:
+        if line == "end\n":
+            return
+        if line == "fail\n":
+            raise ValueError("as asked")
+        print(f"beside {line}", end="")
+        print(line.upper(), end="", file=answers)
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "printed"),
+    [("end\n", 0, ""), ("fail\n", 1, "ValueError: as asked"), ("", -signal.SIGKILL, "")],
+)
+def test_a_process_that_goes_on_from_here(
+    last: str, code: int, printed: str, tmp_path: Path
+) -> None:
+    """It is told and tells by its pipes, and what it prints is in the log."""
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = processes.Forked(_answer, file.fileno())
+    process.stdin.write("one\ntwo\n")
+    process.stdin.flush()
+    assert [process.stdout.readline() for _ in range(2)] == ["ONE\n", "TWO\n"]
+    process.stdin.write(last)
+    process.stdin.flush()
+    if not last:
+        process.kill()
+    assert process.wait() == process.wait() == code
+    assert process.stdout.readline() == ""
+    process.kill()  # it has ended, as whoever has its number now
+    lines = log.read_text().splitlines()
+    assert lines[:2] == ["beside one", "beside two"]
+    assert (lines[-1] if lines[2:] else "") == printed

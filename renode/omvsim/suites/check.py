@@ -104,7 +104,10 @@ class Pool:
         if dask:
             self._runner = Cluster(dask, order, out)
         else:
-            self._runner = Local(order, out, min(jobs, len(tests)))
+            suite = tests[0].parent
+            while suite.parent:
+                suite = suite.parent
+            self._runner = Local(order, out, min(jobs, len(tests)), suite)
 
     def run(self, interrupted: Any) -> Iterator[Outcome]:
         """Each test as it has run; `interrupted` is called often and may raise."""

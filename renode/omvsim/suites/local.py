@@ -13,11 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from robot.api import TestSuite
 
 from omvsim import processes
 from omvsim.engine import choice as engines
 from omvsim.image import ROOT, resolved
+from omvsim.suites import worker
 from omvsim.suites.worker import slug
 from omvsim.testbed import find_board
 
@@ -51,6 +54,9 @@ def _absolute(value: object) -> object:
     return find_board(value).resolve() if isinstance(value, Path) else value
 
 
+Process = subprocess.Popen[str] | processes.Forked
+
+
 class Workers:
     """Processes that wait for tests; as many as there are calls of `run` at once."""
 
@@ -64,12 +70,24 @@ class Workers:
         self._environment = {**os.environ, **order.environment}
         self._limit = CPU_LIMIT[self._environment.get(engines.VARIABLE) or engines.NAMES[0]]
         self._out = out
-        self._idle: list[subprocess.Popen[str]] = []
-        self._all: set[subprocess.Popen[str]] = set()
+        self._idle: list[Process] = []
+        self._all: set[Process] = set()
         self._closing = False
         self.running: set[str] = set()
         out.mkdir(parents=True, exist_ok=True)
         self._log = (out / "workers.log").open("w")
+
+    def fork(self, number: int, suite: TestSuite) -> None:
+        """So many at once, which know all that this process has read and imported; before it has
+        threads."""
+
+        def serve(names: TextIO, answers: TextIO) -> None:
+            os.environ.update(self._environment)
+            worker.serve(self._order, suite, names, answers)
+
+        for _ in range(number):
+            self._idle.append(processes.Forked(serve, self._log.fileno()))
+        self._all.update(self._idle)
 
     def run(self, test: str) -> Answer:
         """One test by its full name."""
@@ -107,7 +125,7 @@ class Workers:
         finally:
             self.running.discard(name)
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> Process:
         process = subprocess.Popen(
             [sys.executable, "-m", "omvsim.suites.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
@@ -119,7 +137,7 @@ class Workers:
         _say(process, self._order)
         return process
 
-    def _ask(self, process: subprocess.Popen[str], test: str, watch: processes.Watch) -> Answer:
+    def _ask(self, process: Process, test: str, watch: processes.Watch) -> Answer:
         """The worker's answer; nothing where it died or was ended."""
         assert process.stdout
         try:
@@ -133,7 +151,7 @@ class Workers:
         return json.loads(line) if line.endswith("\n") else {}
 
 
-def _say(process: subprocess.Popen[str], what: object) -> None:
+def _say(process: Process, what: object) -> None:
     assert process.stdin
     with suppress(OSError):  # it has died; who asks will hear nothing
         process.stdin.write(json.dumps(what) + "\n")
@@ -143,8 +161,10 @@ def _say(process: subprocess.Popen[str], what: object) -> None:
 class Local:
     """So many workers, each with a thread that waits for it."""
 
-    def __init__(self, order: Order, out: Path, jobs: int) -> None:
+    def __init__(self, order: Order, out: Path, jobs: int, suite: TestSuite) -> None:
+        """`suite` holds all tests, as it was read from SUITES."""
         self._workers = Workers(order, out)
+        self._workers.fork(jobs, suite)
         self._executor = ThreadPoolExecutor(jobs)
 
     def submit(self, test: str) -> Future[Any]:

@@ -1,6 +1,6 @@
 """A worker of `omvsim check`: runs Robot tests that it is told by name, one after the other.
 
-Lines of JSON on standard input and output; whatever else is printed goes to standard error.
+Names come and answers go as lines of JSON; whatever else is printed goes to standard error.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TextIO
 
 from robot.api import TestSuite, TestSuiteBuilder
 from robot.result import TestCase
 from robot.running.namespace import IMPORTER
 
 from omvsim.processes import die_with
+
+NAME = "omvsim-worker"  # of its process
 
 
 def slug(longname: str) -> str:
@@ -63,23 +67,30 @@ def run(suite: TestSuite, longname: str, out: Path, variables: list[str]) -> dic
     }
 
 
-def main() -> int:
+def serve(
+    order: Mapping[str, Any], suite: TestSuite, names: Iterable[str], answers: TextIO
+) -> None:
+    """Run each test that is named, until there are no more."""
     for interrupt in (signal.SIGINT, signal.SIGHUP):
         signal.signal(interrupt, signal.SIG_IGN)  # the parent decides
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    order = json.loads(sys.stdin.readline())
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with(order["parent"])
-    suite = TestSuiteBuilder().build(*order["suites"])
+    Path("/proc/self/comm").write_text(NAME)
     # as within one run: else each test makes the keywords of BuiltIn and ours anew, in 30 ms
     IMPORTER.reset = lambda: None
     gc.freeze()  # what stays is not searched for garbage again, and what comes less often
     gc.set_threshold(10_000, 20, 20)
     out = Path(order["out"])
     (out / "robot").mkdir(parents=True, exist_ok=True)
-    for line in sys.stdin:
-        name = json.loads(line)
-        print(json.dumps(run(suite, name, out, order["variables"])), file=answers)
+    for line in names:
+        print(json.dumps(run(suite, json.loads(line), out, order["variables"])), file=answers)
+
+
+def main() -> int:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    order = json.loads(sys.stdin.readline())
+    serve(order, TestSuiteBuilder().build(*order["suites"]), sys.stdin, answers)
     return 0
 
 

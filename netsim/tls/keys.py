@@ -2,9 +2,21 @@
 
 import hashlib
 from functools import cache
+from typing import Protocol
 
 import gmpy2
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+
+class Found(Protocol):
+    """Primes by name, from one process to another; any of them may be lost, or wrong."""
+
+    def get(self, name: str) -> int | None: ...
+
+    def __setitem__(self, name: str, prime: int) -> None: ...
+
+
+found: Found = dict[str, int]()
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -18,6 +30,7 @@ _ORDERS = {  # of the base points, SEC 2 sections 2.4.2 and 2.5.1
 }
 _CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
 _EXPONENT = 65537
+_FAR = 1 << 20  # from its start no prime of these sizes is: 500 times the mean distance of two
 
 
 def derive_bytes(seed: int, label: str, size: int) -> bytes:
@@ -49,8 +62,13 @@ def _rsa_key(p: int, q: int) -> rsa.RSAPrivateKey:
 
 def _prime(seed: int, label: str, bits: int) -> int:
     """The first prime from a derived start on, with both top bits set."""
-    start = int.from_bytes(derive_bytes(seed, label, bits // 8), "big")
-    prime = gmpy2.next_prime((start | 3 << (bits - 2)) - 1)
+    start = int.from_bytes(derive_bytes(seed, label, bits // 8), "big") | 3 << (bits - 2)
+    name = f"{seed}/{label}/{bits}"
+    known = found.get(name)
+    if known and 0 <= known - start < _FAR and gmpy2.is_prime(known, 1):
+        return known
+    prime = gmpy2.next_prime(start - 1)
     while (prime - 1) % _EXPONENT == 0:
         prime = gmpy2.next_prime(prime)
+    found[name] = int(prime)
     return int(prime)

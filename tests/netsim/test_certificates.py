@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import gmpy2
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 import netsim
 from netsim.errors import UserError
 from netsim.scenario import loads
+from netsim.tls import keys
 from netsim.tls.certificates import Authority
 from netsim.tls.keys import derive_key
 
@@ -114,6 +116,28 @@ def test_rsa_key_is_sound() -> None:
         None,
     )
     assert isinstance(again, rsa.RSAPrivateKey)  # OpenSSL's own key check passed
+
+
+def test_primes_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found is taken if it can have been: a prime a little above the start."""
+    found: dict[str, int] = {}
+    monkeypatch.setattr(keys, "found", found)
+    plain = keys.derive_key.__wrapped__
+
+    def p() -> int:
+        key = plain(1, "test", "RSA-1024")
+        assert isinstance(key, rsa.RSAPrivateKey)
+        numbers = key.private_numbers()
+        [found_p] = {numbers.p, numbers.q} & {found["1/test/p/512"]}
+        return found_p
+
+    first = p()
+    assert sorted(found) == ["1/test/p/512", "1/test/q/512"]
+    found["1/test/p/512"] = following = int(gmpy2.next_prime(first))
+    assert p() == following
+    for wrong in (first + 2, int(gmpy2.next_prime(first + (1 << 20))), 3, -first):
+        found["1/test/p/512"] = wrong
+        assert p() == first
 
 
 def test_key_forms() -> None:

@@ -8,18 +8,16 @@ that it would have been.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from weakref import ReferenceType, ref
 
 import msgspec
 
+from omvsim import kept
 from omvsim.engine import Engine, Fault, Stop, Unmodelled
 from omvsim.errors import UserError
 
@@ -85,7 +83,8 @@ class Taped:
         had = tape.snapshots[-1][0] if tape.snapshots else 0
         if self._records and self._engine and had < len(tape.entries):
             tape.snapshots.append((len(tape.entries), self._engine.snapshot()))
-            _write(self._files[last], tape)
+            content = zlib.compress(msgspec.msgpack.encode(tape), 1)
+            kept.write(self._files[last], content, FILES)
         if last and self._engine:
             self._end()
 
@@ -341,20 +340,7 @@ def _repeat(engine: Engine, entry: Entry) -> None:
 def _read(file: Path) -> Tape | None:
     """None where there is none, or a damaged one."""
     try:
-        content = zlib.decompressobj().decompress(file.read_bytes(), LARGEST)
-        os.utime(file)
+        content = zlib.decompressobj().decompress(kept.read(file) or b"", LARGEST)
         return msgspec.msgpack.decode(content, type=Tape)
-    except (OSError, zlib.error, ValueError):
+    except (zlib.error, ValueError):
         return None
-
-
-def _write(file: Path, tape: Tape) -> None:
-    """Whole or not at all; a cache that cannot be written to is none."""
-    with suppress(OSError), ExitStack() as stack:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = sorted(file.parent.glob("*.tape"), key=lambda one: one.stat().st_mtime)
-        for old in kept[: max(0, len(kept) - FILES)]:
-            old.unlink(missing_ok=True)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file.parent)))
-        (folder / file.name).write_bytes(zlib.compress(msgspec.msgpack.encode(tape), 1))
-        (folder / file.name).replace(file)

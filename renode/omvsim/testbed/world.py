@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import netsim
 from netsim import scenario as scenarios
 from netsim.camera_port import CameraPort
-from netsim.tls import certificates
+from netsim.tls import certificates, keys
 from omvsim.engine import Stop
 from omvsim.errors import UserError
+from omvsim.testbed.primes import Primes
 
 if TYPE_CHECKING:
     from omvsim.testbed.camera import Camera
+
+keys.found = Primes()
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000

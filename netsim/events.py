@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from scapy.layers.dhcp import BOOTP, DHCP
@@ -184,6 +185,7 @@ def _datagram(datagram: Datagram) -> tuple[str, str]:
     return "UDP", f"UDP {ports[0]} > {ports[1]}, {len(datagram.payload)} bytes"
 
 
+@lru_cache(maxsize=64)  # runs of one scenario begin alike, and scapy takes its time
 def _dhcp(payload: bytes) -> str:
     message = dissect(BOOTP, payload)
     dhcp = find(message, DHCP)
@@ -196,6 +198,7 @@ def _dhcp(payload: bytes) -> str:
     return f"{name} {message.yiaddr}"
 
 
+@lru_cache(maxsize=64)
 def _dns(payload: bytes) -> str:
     message = dissect(DNS, payload)
     if message is None or len(payload) < 12 or not message.qd:

@@ -39,6 +39,12 @@ PART = re.compile(r"(.*?)(?:@(0[xX][0-9a-fA-F]{1,8}))?")
 MOST_PARTS = 16
 
 
+@lru_cache(maxsize=8)
+def _sha256(content: bytes) -> bytes:
+    """Mostly of the same: one image holds what others do."""
+    return hashlib.sha256(content).digest()
+
+
 @dataclass(frozen=True)
 class Image:
     """What `path` names, one file or several: (address, bytes) of what is loaded, their SHA-256,
@@ -55,10 +61,10 @@ class Image:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that is loaded, in its order."""
+        """SHA-256 over all that is loaded, in its order."""
         digest = hashlib.sha256()
         for address, content in (*self.under, *self.segments, *self.added):
-            digest.update(b"%d %d " % (address, len(content)) + content)
+            digest.update(b"%d %d " % (address, len(content)) + _sha256(content))
         return digest.hexdigest()
 
     @property

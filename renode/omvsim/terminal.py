@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +13,12 @@ from typing import Any, TextIO, cast
 
 from omvsim.errors import UserError
 
+_NOT_PLAIN = re.compile(r"[^\n\t -~]")
+
 
 def visible(text: str) -> str:
     """Controls, also those that turn the direction of text, as Python's escapes."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return _NOT_PLAIN.sub(lambda c: c[0] if c[0].isprintable() else repr(c[0])[1:-1], text)
 
 
 class Style:

@@ -8,6 +8,7 @@ import html
 import os
 import shutil
 import subprocess
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from robot.api import logger
 from robot.api.deco import keyword
 from robot.libraries.BuiltIn import BuiltIn, RobotNotRunningError
 
-from netsim import Peer
+from netsim import Peer, paths
 from netsim.scenario import SECURED
 from omvsim.suites.worker import slug
 from omvsim.testbed import BOARD, BOOT_LIMIT, ScriptError, Testbed
@@ -161,11 +162,17 @@ class Keywords:
 
     def _conversation(self) -> str:
         capture = self._folder / "net.pcapng"
-        tshark = shutil.which("tshark")
-        if tshark is None:
-            raise AssertionError("tshark is not installed: ci/setup --test installs it")
-        done = subprocess.run([tshark, "-r", capture], capture_output=True, text=True, check=True)
-        return done.stdout
+        return _told_by_tshark(capture, paths.stamp(capture))
+
+
+@lru_cache(maxsize=1)  # it takes as long as a test
+def _told_by_tshark(capture: Path, stamp: object) -> str:
+    """What it says of a capture, as that is now."""
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        raise AssertionError("tshark is not installed: ci/setup --test installs it")
+    done = subprocess.run([tshark, "-r", capture], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def link(name: str, out: Path | None) -> None:

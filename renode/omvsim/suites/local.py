@@ -46,7 +46,8 @@ class Order:
         return [
             f"FIRMWARE:{resolved(self.firmware)}",
             f"PUT:{os.pathsep.join(str(file.resolve()) for file in self.put)}",
-            *(f"{name.upper()}:{_absolute(value)}" for name, value in self.camera.items() if value),
+            # also those without a value: Robot looks long for others that are spelt alike
+            *(f"{name.upper()}:{_absolute(value or '')}" for name, value in self.camera.items()),
         ]
 
 

@@ -21,12 +21,22 @@ FEW = ("--suite", "ciphers.*", "-k", "gcm")
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A scheduler and two workers in processes of their own, on loopback."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
-    ) as made:
-        yield made
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A scheduler and two workers in processes of their own, on loopback, which leave nothing."""
+    place = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(place))
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+            silence_logs=50,
+        ) as made:  # fmt: skip
+            patch.undo()
+            yield made
+    for _ in range(600):
+        if not (left := list(place.glob("omvsim-*"))):
+            break
+        time.sleep(0.05)
+    assert left == []
 
 
 def told(out: Path) -> dict[str, tuple[bool, list[str]]]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from netsim import paths
-from omvsim import executors
+from omvsim import executors, processes
 from omvsim.errors import UserError
 from omvsim.image import ROOT, file_of, resolved
 from omvsim.suites.local import Answer, Order, Workers
@@ -50,8 +49,9 @@ def _made(order: Order, files: Files) -> tuple[Path, Workers]:
     digest = hashlib.sha256(repr((order, sorted(files.items()))).encode()).hexdigest()
     with _lock:
         if digest not in _workers:
-            folder = Path(tempfile.mkdtemp(prefix="omvsim-cluster-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            made = ExitStack()  # whatever ends this process, its folder goes
+            atexit.register(made.close)
+            folder = made.enter_context(processes.folder("omvsim-cluster-"))
             executors.unpack(folder, files)
             workers = Workers(_placed(order, folder), folder)
             atexit.register(workers.close)

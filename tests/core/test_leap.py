@@ -107,11 +107,10 @@ def told(program: Callable[[str], object], source: str, leap: int, pieces: int =
     p.flags[0] |= 2  # READ_HOOK
     p.core.leap = leap
     p.core.reset(0x08000000)
-    p.core.event = END // 2 + 12_345
+    p.core.schedule(END // 2 + 12_345, lambda: p.mem.__setitem__(1, 3))
     reason = "limit"
     for piece in range(pieces):
-        while (reason := p.core.run(END * (piece + 1) // pieces)) == "event":
-            p.mem[1], p.core.event = 3, 1 << 63
+        reason = p.core.run(END * (piece + 1) // pieces)
     memory = p.core.read(0x20000000, 0x10000)
     left = (reason, p.core.now, p.core.registers(), p.writes, p.unmodelled, list(p.mem), memory)
     return left, p.core.leapt
@@ -133,9 +132,12 @@ def test_a_proof_has_to_be_worth_it(
     p = program(HEAD + "1: ldr r1, [r4, #4]\n cmp r1, #0\n beq 1b\n b .")
     p.core.leap = 16
     p.core.reset(0x08000000)
-    while p.core.now < END:
-        p.core.event = p.core.now + period
-        assert p.core.run(END) in ("event", "limit")
+
+    def again() -> None:
+        p.core.schedule(p.core.now + period, again)
+
+    again()
+    assert p.core.run(END) == "limit"
     assert (p.core.leapt > END // 2) is whole
     assert whole or p.core.leapt == 0
 

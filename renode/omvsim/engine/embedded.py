@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from omvsim.board import Board
 from omvsim.engine import EXCEPTIONS, Engine, Fault, Stop, Unmodelled
-from omvsim.engine.machine import SECOND, Event, Machine
+from omvsim.engine.machine import SECOND, Machine
 from omvsim.engine.snapshot import Whole
-from omvsim.engine.unicorn import Core, doze
+from omvsim.engine.unicorn import Core, Event, doze
 from omvsim.errors import UserError
 from omvsim.image import BOOT_ADDRESS, Image
 from omvsim.peripherals.base import COLD_RTC, Component, Memory, Part
@@ -183,8 +183,6 @@ class Embedded(Part):
             case "limit" | "fault" | "lockup" | "host":
                 self._told = self._told or reason == "lockup"  # where time stands still
                 return REASONS[reason]
-            case "event":
-                self._machine.run_events()
             case "deep":
                 self._pwr.sleep_deep()
             case "reset":

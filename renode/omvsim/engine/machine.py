@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from omvsim.engine.unicorn import Core
+from omvsim.engine.unicorn import Core, Event
 from omvsim.peripherals.base import BusError
 
 SECOND = 1_000_000_000
-NEVER = 2**64 - 1
 PERIPHERALS, WORD = range(0x40000000, 0x60000000), 4  # bytes that a register has
 #: The ETH DMA is a master of the D2 domain: it reaches neither ITCM nor DTCM (RM0433 2.1).
 TIGHTLY_COUPLED = ((0x00000000, 0x00010000), (0x20000000, 0x20020000))
-
-
-@dataclass(slots=True)
-class Event:
-    """A callback at a core clock; cancelled by `cancel`."""
-
-    callback: Callable[[], object] | None
-
-    def cancel(self) -> None:
-        self.callback = None
 
 
 class Machine:
@@ -40,8 +27,6 @@ class Machine:
         self.rtc_start = rtc_start.astimezone(UTC).replace(tzinfo=None)
         self.reset_reason: str | None = None
         self.messages: list[tuple[int, str]] = []
-        self.events: list[tuple[int, int, Event]] = []  # a heap, by clock, then by order
-        self._order = 0
 
     @property
     def now(self) -> int:
@@ -52,20 +37,8 @@ class Machine:
         return -(-nanoseconds * self.frequency // SECOND)
 
     def schedule(self, at: int, callback: Callable[[], object]) -> Event:
-        event, core, events = Event(callback), self.core, self.events
-        heapq.heappush(events, (max(self.clock(at), core.now), self._order, event))
-        self._order += 1
-        core.event = events[0][0]
-        return event
-
-    def run_events(self) -> None:
-        """Call what is due; a cancelled event costs only its pop."""
-        events, core = self.events, self.core
-        while events and events[0][0] <= core.now:
-            callback = heapq.heappop(events)[2].callback
-            if callback is not None:
-                callback()
-        core.event = events[0][0] if events else NEVER
+        """Call it at a time in ns, or at once in the past."""
+        return self.core.schedule(self.clock(at), callback)
 
     def state(self) -> dict[str, Any]:
         """What changes while it runs, but the events."""
@@ -73,15 +46,14 @@ class Machine:
             "random": self.random.getstate(),
             "reset_reason": self.reset_reason,
             "messages": self.messages,
-            "_order": self._order,
+            "order": self.core.order,
         }
 
     def resume(self, events: list[tuple[int, int, Event]], state: Mapping[str, Any]) -> None:
         """Go on from `state`, with events in their order."""
         self.random.setstate(state["random"])
         self.reset_reason, self.messages = state["reset_reason"], state["messages"]
-        self._order, self.events[:] = state["_order"], events
-        self.core.event = events[0][0] if events else NEVER
+        self.core.order, self.core.events = state["order"], events
 
     def read_memory(self, address: int, size: int, tcm: bool = False) -> bytes:
         self._check_master(address, tcm)

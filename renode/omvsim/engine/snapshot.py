@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from inspect import getattr_static
+from operator import itemgetter
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any
@@ -22,8 +23,8 @@ from typing import Any
 import msgspec
 
 from omvsim.board import Board
-from omvsim.engine.machine import Event, Machine
-from omvsim.engine.unicorn import Core
+from omvsim.engine.machine import Machine
+from omvsim.engine.unicorn import Core, Event
 from omvsim.errors import UserError
 from omvsim.image import Image, testbed_version
 from omvsim.peripherals.base import Component, Line, Memory, Part, Peripheral, RegView
@@ -265,7 +266,11 @@ class Whole:
 
     def take(self) -> bytes:
         """A snapshot. TypeError: a part has something that is no plain data."""
-        waiting = [entry for entry in sorted(self.machine.events) if entry[2].callback is not None]
+        waiting = [
+            entry
+            for entry in sorted(self.core.events, key=itemgetter(0, 1))
+            if entry[2].callback is not None
+        ]
         places = self._places
         places.scheduled(event for *_, event in waiting)
         saved = Snapshot(

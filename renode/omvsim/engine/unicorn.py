@@ -15,6 +15,6 @@ def _load() -> None:
 
 _load()
 
-from omvsim.engine._core import Core, doze  # noqa: E402
+from omvsim.engine._core import Core, Event, doze  # noqa: E402
 
-__all__ = ["Core", "doze"]
+__all__ = ["Core", "Event", "doze"]

@@ -411,8 +411,11 @@ const char *core_run(Core *c)
             c->stop = false;
             return "stop";
         }
-        if (c->now >= c->event)
-            return "event";
+        if (c->now >= c->event) {
+            if (!events_run(c))
+                return NULL;
+            continue;
+        }
         if (c->now >= c->limit)
             return "limit";
         if (host_is_late(c))

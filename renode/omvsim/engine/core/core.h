@@ -105,13 +105,23 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
+    PyObject *callback; /* or None: cancelled */
+} Event;
+
+typedef struct {
+    uint64_t clock, order;
+    Event *event;
+} Due;
+
+typedef struct {
+    PyObject_HEAD
     uc_engine *uc;
     uint64_t deadline; /* core clock from which on a block is rare; 0: the next one is */
     const uint32_t *plain; /* of the first memory: its `plain`, base and `coded` */
     uint32_t plain_base, plain_size;
     uint32_t plain_mask;        /* without USES_FPU while the FPU is there for all code */
     uint32_t block, block_size; /* the block that runs */
-    uint64_t limit, event, slice; /* core clocks */
+    uint64_t limit, event, slice; /* core clocks; event: when the first is due, or NEVER */
     uint64_t began;    /* this run, in core clocks */
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
     bool it_doubtful; /* the IT bits of Unicorn may be wrong: look with the next block */
@@ -132,6 +142,9 @@ typedef struct {
     uc_hook *hooks; /* on_refused, by range */
     int hook_count;
     PyObject *on_unmodelled, *on_flash_write;
+    Due *due; /* a heap */
+    Py_ssize_t due_count, due_size;
+    uint64_t due_order; /* of the next */
     /* From here on: all that the core is between two runs, beside registers and memories */
     uint64_t now, idle; /* core clocks, and those skipped in WFI */
     bool stop, sleeping, event_register, reset_request, lockup, fault_stop;
@@ -196,6 +209,15 @@ void systick_clear(Core *c);
 
 /* scs.c */
 uc_err scs_open(Core *c);
+
+/* events.c */
+extern PyTypeObject event_type;
+bool events_run(Core *c);
+int events_traverse(Core *c, visitproc visit, void *arg);
+void events_clear(Core *c);
+PyObject *events_schedule(Core *c, PyObject *const *args, Py_ssize_t count);
+PyObject *events_get(Core *c, void *unused);
+int events_set(Core *c, PyObject *list, void *unused);
 
 /* exception.c */
 void exception_enter(Core *c, int exception);

@@ -37,6 +37,7 @@ static int core_traverse(Core *c, visitproc visit, void *arg)
 {
     Py_VISIT(c->on_unmodelled);
     Py_VISIT(c->on_flash_write);
+    events_traverse(c, visit, arg);
     for (int i = 0; i < c->device_count; i++) {
         Py_VISIT(c->devices[i].bus_read);
         Py_VISIT(c->devices[i].bus_write);
@@ -49,6 +50,7 @@ static int core_clear(Core *c)
 {
     Py_CLEAR(c->on_unmodelled);
     Py_CLEAR(c->on_flash_write);
+    events_clear(c);
     for (int i = 0; i < c->device_count; i++) {
         Py_CLEAR(c->devices[i].bus_read);
         Py_CLEAR(c->devices[i].bus_write);
@@ -71,6 +73,7 @@ static void core_dealloc(Core *c)
     for (int i = 0; i < c->device_count; i++)
         for (int k = 0; k < 4; k++)
             PyBuffer_Release(&c->devices[i].views[k]);
+    PyMem_Free(c->due);
     PyMem_Free(c->devices);
     PyMem_Free(c->device_map);
     PyMem_Free(c->hooks);
@@ -405,26 +408,8 @@ static PyObject *get_fault(Core *c, void *unused)
                          (unsigned long)f->mmfar, "bfar", (unsigned long)f->bfar);
 }
 
-static PyObject *get_event(Core *c, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(c->event);
-}
-
-static int set_event(Core *c, PyObject *value, void *unused)
-{
-    (void)unused;
-    unsigned long long clock = value ? PyLong_AsUnsignedLongLong(value) : NEVER;
-    if (PyErr_Occurred())
-        return -1;
-    c->event = clock;
-    if (clock < c->deadline)
-        c->deadline = clock;
-    return 0;
-}
-
 static PyGetSetDef getset[] = {
-    {"event", (getter)get_event, (setter)set_event, "core clock at which run() returns 'event'", NULL},
+    {"events", (getter)events_get, (setter)events_set, "(clock, order, Event) of all to come", NULL},
     {"wake", (getter)get_wake, NULL, "core clock at which it next acts: now, unless it sleeps", NULL},
     {"fault", (getter)get_fault, NULL, "the last fault taken since reset, or None", NULL},
     {0},
@@ -432,6 +417,7 @@ static PyGetSetDef getset[] = {
 
 static PyMemberDef members[] = {
     {"now", T_ULONGLONG, offsetof(Core, now), READONLY, "core clocks since power-on"},
+    {"order", T_ULONGLONG, offsetof(Core, due_order), 0, "of the next event"},
     {"deep", T_BOOL, offsetof(Core, deep), 0, "its clock stands still, no interrupt wakes it"},
     {"idle", T_ULONGLONG, offsetof(Core, idle), READONLY, "core clocks slept through"},
     {"leap", T_UINT, offsetof(Core, leap.first), 0,
@@ -448,7 +434,7 @@ static PyMethodDef methods[] = {
      "map_device(base, size, mem, wmask, w1c, flags, bus_read, bus_write, queue)"},
     {"reset", (PyCFunction)py_reset, METH_VARARGS, "reset(vtor) -> False if vtor is no memory"},
     {"run", (PyCFunction)py_run, METH_VARARGS,
-     "run(limit) -> 'limit', 'event', 'stop', 'reset', 'fault' or 'lockup'"},
+     "run(limit) -> 'limit', 'stop', 'deep', 'host', 'reset', 'fault' or 'lockup'"},
     {"stop", (PyCFunction)py_stop, METH_NOARGS, "make run() return 'stop' at the next block"},
     {"set_line", (PyCFunction)py_set_line, METH_VARARGS, "set_line(irq, level)"},
     {"read", (PyCFunction)py_read, METH_VARARGS, "read(address, size) -> bytes"},
@@ -457,6 +443,8 @@ static PyMethodDef methods[] = {
     {"write_register", (PyCFunction)py_write_register, METH_VARARGS,
      "write_register(address, value, size)"},
     {"invalidate", (PyCFunction)py_invalidate, METH_VARARGS, "invalidate(address, size)"},
+    {"schedule", (PyCFunction)(void (*)(void))events_schedule, METH_FASTCALL,
+     "schedule(clock, callback) -> Event"},
     {"save", (PyCFunction)py_save, METH_NOARGS, "save() -> bytes: all but memories and devices"},
     {"load", (PyCFunction)py_load, METH_VARARGS, "load(what save() has returned)"},
     {"registers", (PyCFunction)py_registers, METH_NOARGS, "registers() -> dict"},
@@ -484,7 +472,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_core", .m
 PyMODINIT_FUNC PyInit__core(void)
 {
     PyObject *m = PyModule_Create(&module);
-    if (!m || PyModule_AddType(m, &core_type)) {
+    if (!m || PyModule_AddType(m, &core_type) || PyModule_AddType(m, &event_type)) {
         Py_XDECREF(m);
         return NULL;
     }

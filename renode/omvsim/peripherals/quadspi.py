@@ -7,7 +7,7 @@ modelled: dual flash, DMA requests, the time-out counter.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 from omvsim.peripherals.base import Component, Handle, Line, Machine, Peripheral, Reg, bit, bits
 from omvsim.peripherals.spi_flash import SpiFlash
@@ -20,6 +20,15 @@ MODES = 3 << 8 | 3 << 10 | 3 << 24  # CCR.IMODE, ADMODE, DMODE
 FIFO_BYTES = 32
 LINES = (float("inf"), 1, 2, 4)  # by CCR.IMODE, ADMODE, ABMODE, DMODE; 0: the part is left out
 POLL_NS = 1_000  # between two looks of automatic polling at least
+CR, SR, CCR = 0x00 // 4, 0x08 // 4, 0x14 // 4  # words of `mem`: what drivers wait with, often
+
+
+@lru_cache(maxsize=64)
+def _clocks(ccr: int) -> tuple[float, float]:
+    """Of a command's other parts, and of a byte of data (23.3.3)."""
+    imode, admode, abmode, dmode = (LINES[ccr >> n & 3] for n in (8, 10, 14, 24))
+    parts = 8 / imode + 8 * ((ccr >> 12 & 3) + 1) / admode + 8 * ((ccr >> 16 & 3) + 1) / abmode
+    return parts + (ccr >> 18 & 31), 8 / dmode
 
 
 class Quadspi(Peripheral):
@@ -54,6 +63,7 @@ class Quadspi(Peripheral):
         self.frequency = frequency
         self.flash: SpiFlash | None = None
         self._due: Handle | None = None
+        self._asks = False  # by `ends`
         self._began = 0  # ns
         self._idle()
 
@@ -80,6 +90,10 @@ class Quadspi(Peripheral):
         """DLR holds one less; all ones: to the end of the flash (23.5.5)."""
         return (self.dlr.value + 1) & 0xFFFFFFFF or 2 << self.dcr.fsize
 
+    @property
+    def _mode(self) -> int:
+        return self.mem[CCR] >> 26 & 3
+
     @cr.on_write
     def _control(self, value: int) -> None:
         if value & 2:
@@ -99,10 +113,10 @@ class Quadspi(Peripheral):
 
     def _begin(self) -> None:
         """What starts a command: its last part but the data that are to be written (23.3.5)."""
-        if not self.cr.value & 1 or not self.ccr.value & MODES:
+        if not self.mem[CR] & 1 or not self.mem[CCR] & MODES:
             return
         self._idle()
-        self._running, self._began, fmode = True, self.machine.now, self.ccr.fmode
+        self._running, self._began, fmode = True, self.machine.now, self._mode
         if fmode == INDIRECT_READ:
             self._fetch()
         elif fmode == POLLING:
@@ -113,10 +127,9 @@ class Quadspi(Peripheral):
 
     def _after(self, data: int) -> int:
         """When so many bytes behind the command's other parts have passed, in ns."""
-        ccr = self.ccr
-        clocks = 8 / LINES[ccr.imode] + 8 * (ccr.adsize + 1) / LINES[ccr.admode] + ccr.dcyc
-        clocks += 8 * (ccr.absize + 1) / LINES[ccr.abmode] + 8 * data / LINES[ccr.dmode]
-        return self._began + round(clocks * (self.cr.prescaler + 1) * 1e9 / self.frequency)
+        parts, byte = _clocks(self.mem[CCR])
+        period = ((self.mem[CR] >> 24) + 1) * 1e9 / self.frequency
+        return self._began + round((parts + data * byte) * period)
 
     def _send(self, data: bytes) -> None:
         at = max(self._after(len(data)), self.machine.now)
@@ -149,7 +162,7 @@ class Quadspi(Peripheral):
         self._done += self._coming
         if self._done == self._length:
             self._running = False
-            self.sr.value |= TCF
+            self.mem[SR] |= TCF
         else:
             self._fetch()
         self._update()
@@ -185,25 +198,28 @@ class Quadspi(Peripheral):
         count = min(self.access_size, len(self._fifo))
         value = int.from_bytes(self._fifo[:count], "little")
         del self._fifo[:count]
-        if self._running and self.ccr.fmode == INDIRECT_READ and not self._due:
+        if self._running and self._mode == INDIRECT_READ and not self._due:
             self._fetch()
         self._update()
         return value
 
     @fcr.on_write
     def _clear(self, value: int) -> None:
-        if cleared := self.sr.value & value & CLEARABLE:  # drivers clear what is not set, too
-            self.sr.value ^= cleared
+        if cleared := self.mem[SR] & value & CLEARABLE:  # drivers clear what is not set, too
+            self.mem[SR] ^= cleared
             self._update()
 
     def _update(self) -> None:
-        cr, level = self.cr.value, len(self._fifo)
-        if self.ccr.fmode == INDIRECT_WRITE:
+        mem, level = self.mem, len(self._fifo)
+        cr = mem[CR]
+        if self._mode == INDIRECT_WRITE:
             level, ready = 0, cr & 1 != 0  # what is written leaves at once
         else:  # the rest of a read that has ended is less
             ready = level > cr >> 8 & 31 or (level > 0 and not self._running)
         flags = (FTF if ready else 0) | (BUSY if self._running else 0) | level << 8
-        self.sr.value = sr = self.sr.value & CLEARABLE | flags
+        mem[SR] = sr = mem[SR] & CLEARABLE | flags
         self.IRQ.set(sr & cr >> 16 & 31)
-        for line, flag in zip(self.ends, (FTF, TCF), strict=True):
-            line.set(cr & DMAEN and sr & flag)
+        if cr & DMAEN or self._asks:
+            self._asks = cr & DMAEN != 0
+            for line, flag in zip(self.ends, (FTF, TCF), strict=True):
+                line.set(self._asks and sr & flag)

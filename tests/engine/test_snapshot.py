@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from omvsim import board, image
 from omvsim.engine import Engine, Stop, choice, snapshot
 from omvsim.engine.embedded import Embedded
 from omvsim.errors import UserError
-from omvsim.peripherals.base import Peripheral
+from omvsim.peripherals.base import Part, Peripheral
 from omvsim.testbed import BOARD, find_board
 
 SECOND, HOLD = 1_000_000_000, 5_000_000
@@ -171,6 +172,16 @@ def test_of_another_board(tmp_path: Path) -> None:
     file.write_text(f'using "{find_board(BOARD).resolve()}"\n')
     engine = choice.make("embedded", board.load(file), image.load(), 1, None)
     assert refused(one(), engine) == "a snapshot of another board: make one of this"
+
+
+@pytest.mark.parametrize("made", [Part, lambda: lambda: None, object])
+def test_what_is_no_plain_data_is_told(made: Callable[[], object]) -> None:
+    """A part that was not made with its block, a function, any other object."""
+    engine = fresh()
+    assert isinstance(engine, Embedded)
+    vars(engine._pwr)["kept"] = [made()]
+    with pytest.raises(TypeError, match="is no plain data: a snapshot cannot hold it"):
+        engine.snapshot()
 
 
 def test_damaged() -> None:

@@ -181,7 +181,7 @@ class Places:
                 found = ["line", value.level]
             case list() if value and isinstance(value[0], Line):
                 found = ["lines", [line.level for line in value]]
-            case Part():
+            case Part() if id(value) in self._names:
                 found = ["part", self._names[id(value)]]
             case datetime():
                 found = ["datetime", value.isoformat()]

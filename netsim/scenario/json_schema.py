@@ -1,13 +1,13 @@
 """The scenario's JSON schema (draft 2020-12), for editors: made from the dataclasses."""
 
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, is_dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from netsim.scenario import Scenario
-from netsim.scenario.schema import Count, Port, Records
+from netsim.scenario.schema import Count, Port, Records, keys
 
 _ADDRESS = {"type": "string", "format": "ipv4"}
 _SCALARS: dict[Any, dict[str, Any]] = {
@@ -46,10 +46,8 @@ def _schema(kind: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _schema(arguments[1])}
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0])}
-    assert is_dataclass(kind)
-    hints = get_type_hints(kind, include_extras=True)
-    known = {f.metadata.get("key", f.name): f for f in fields(kind)}
-    known = {name: field for name, field in known.items() if name}
+    assert isinstance(kind, type) and is_dataclass(kind)
+    known, hints = keys(kind)
     needed = [n for n, f in known.items() if f.default is f.default_factory is MISSING]
     made: dict[str, Any] = {
         "type": "object",

@@ -121,14 +121,14 @@ def _expect(good: bool, path: Path, words: str) -> None:
 
 
 @cache
-def _keys(kind: Any) -> tuple[dict[str, Field[Any]], dict[str, Any]]:
+def keys(kind: Any) -> tuple[dict[str, Field[Any]], dict[str, Any]]:
     """Fields by key of a table in a file, and types by field."""
     known = {f.metadata.get("key", f.name): f for f in fields(kind)}
     return {key: f for key, f in known.items() if key}, get_type_hints(kind, include_extras=True)
 
 
 def _table(kind: Any, table: dict[str, Any], path: Path) -> Any:
-    known, hints = _keys(kind)
+    known, hints = keys(kind)
     for name in table:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

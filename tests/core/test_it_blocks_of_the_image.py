@@ -1,5 +1,5 @@
-"""Every IT block of the project's image that crosses an end of 4 KiB, where Unicorn ends a block:
-an interrupt in its midst changes nothing."""
+"""IT blocks of the project's image, laid across the end of a page, where Unicorn ends a block: an
+interrupt in their midst changes nothing."""
 
 from __future__ import annotations
 

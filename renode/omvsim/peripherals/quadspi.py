@@ -2,7 +2,7 @@
 the board shows at 0x90000000 at any time.
 
 What the flash has to be told comes when the last bit has left, what it tells FIFO by FIFO. Not
-modelled: dual flash, DMA requests, the time-out counter.
+modelled: dual flash, the time-out counter.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class Quadspi(Peripheral):
         self.frequency = frequency
         self.flash: SpiFlash | None = None
         self._due: Handle | None = None
-        self._asks = False  # by `ends`
         self._began = 0  # ns
         self._idle()
 
@@ -219,7 +218,6 @@ class Quadspi(Peripheral):
         flags = (FTF if ready else 0) | (BUSY if self._running else 0) | level << 8
         mem[SR] = sr = mem[SR] & CLEARABLE | flags
         self.IRQ.set(sr & cr >> 16 & 31)
-        if cr & DMAEN or self._asks:
-            self._asks = cr & DMAEN != 0
+        if cr & DMAEN or self.ends[0].level or self.ends[1].level:
             for line, flag in zip(self.ends, (FTF, TCF), strict=True):
-                line.set(self._asks and sr & flag)
+                line.set(cr & DMAEN and sr & flag)

@@ -84,7 +84,7 @@ class Workers:
 
         def serve(names: TextIO, answers: TextIO) -> None:
             os.environ.update(self._environment)
-            worker.serve(self._order, suite, names, answers)
+            worker.serve(self._order, names, answers, suite)
 
         for _ in range(number):
             self._idle.append(processes.Forked(serve, self._log.fileno()))

@@ -68,14 +68,16 @@ def run(suite: TestSuite, longname: str, out: Path, variables: list[str]) -> dic
 
 
 def serve(
-    order: Mapping[str, Any], suite: TestSuite, names: Iterable[str], answers: TextIO
+    order: Mapping[str, Any], names: Iterable[str], answers: TextIO, suite: TestSuite | None = None
 ) -> None:
-    """Run each test that is named, until there are no more."""
+    """Run each test that is named, until there are no more; `suite` holds all, if it is read."""
     for interrupt in (signal.SIGINT, signal.SIGHUP):
         signal.signal(interrupt, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with(order["parent"])
     Path("/proc/self/comm").write_text(NAME)
+    if suite is None:
+        suite = TestSuiteBuilder().build(*order["suites"])
     # as within one run: else each test makes the keywords of BuiltIn and ours anew, in 30 ms
     IMPORTER.reset = lambda: None
     gc.freeze()  # what stays is not searched for garbage again, and what comes less often
@@ -90,7 +92,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     order = json.loads(sys.stdin.readline())
-    serve(order, TestSuiteBuilder().build(*order["suites"]), sys.stdin, answers)
+    serve(order, sys.stdin, answers)
     return 0
 
 

@@ -173,6 +173,13 @@ void bus_settle_flash(Core *c)
     c->cells.size = 0;
 }
 
+/* Unicorn may leave wrong IT bits behind: look with the next block, which is a rare one. */
+static void doubt_it(Core *c)
+{
+    c->it_doubtful = true;
+    c->deadline = 0;
+}
+
 static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
 {
     Region *r = bus_region(c, address, (uint32_t)size);
@@ -188,8 +195,7 @@ static bool on_flash_store(Core *c, uint32_t address, int size, uint32_t value)
     c->cells.at = r->data + (address - r->base);
     c->cells.size = (size_t)size;
     memcpy(c->cells.truth, c->cells.at, c->cells.size);
-    c->deadline = 0;
-    c->it_doubtful = true;
+    doubt_it(c);
     return true;
 }
 
@@ -295,10 +301,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tl
 {
     (void)uc;
     Core *c = user;
-    if (type != UC_MEM_FETCH) {
-        c->it_doubtful = true;
-        c->deadline = 0;
-    }
+    if (type != UC_MEM_FETCH)
+        doubt_it(c);
     Region *r = bus_region(c, (uint32_t)address, 1);
     bool code = type == UC_MEM_FETCH ||
                 (r && r->perms[((uint32_t)address - r->base) / PAGE] & UC_PROT_EXEC);

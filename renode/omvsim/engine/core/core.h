@@ -124,7 +124,7 @@ typedef struct {
     uint64_t limit, event, slice; /* core clocks; event: when the first is due, or NEVER */
     uint64_t began;    /* this run, in core clocks */
     uint64_t host_end; /* of this run: CLOCK_MONOTONIC's ns, 0: never */
-    bool it_doubtful; /* the IT bits of Unicorn may be wrong: look with the next block */
+    bool it_doubtful; /* the IT bits of Unicorn may be wrong */
     bool stopping, mpu_changed, it_stale, leaping;
     bool mpu_on_peripherals; /* the MPU may deny accesses to them */
     bool skipped; /* the next instruction is one for an FPU that is off, whose condition fails */

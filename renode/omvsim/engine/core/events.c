@@ -56,12 +56,9 @@ bool events_run(Core *c)
 {
     while (c->event <= c->now) {
         Event *event = pop(c);
-        PyObject *callback = event->callback, *result = Py_None;
-        Py_INCREF(callback);
+        PyObject *callback = Py_NewRef(event->callback);
         Py_DECREF(event);
-        Py_INCREF(result);
-        if (callback != Py_None)
-            Py_SETREF(result, PyObject_CallNoArgs(callback));
+        PyObject *result = callback == Py_None ? Py_NewRef(Py_None) : PyObject_CallNoArgs(callback);
         Py_DECREF(callback);
         if (!result)
             return false;
@@ -85,27 +82,24 @@ void events_clear(Core *c)
 
 /* The Python type `Event`, and what `Core` has of events */
 
-static int event_init(Event *event, PyObject *args, PyObject *kwargs)
+static Event *make(PyObject *callback)
 {
-    static char *names[] = {"callback", NULL};
-    PyObject *callback;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", names, &callback))
-        return -1;
-    Py_INCREF(callback);
-    Py_XSETREF(event->callback, callback);
-    return 0;
+    Event *event = PyObject_GC_New(Event, &event_type);
+    if (event) {
+        event->callback = Py_NewRef(callback);
+        PyObject_GC_Track(event);
+    }
+    return event;
 }
 
 static PyObject *event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    (void)args;
-    (void)kwargs;
-    Event *event = (Event *)type->tp_alloc(type, 0);
-    if (event) {
-        Py_INCREF(Py_None);
-        event->callback = Py_None;
-    }
-    return (PyObject *)event;
+    (void)type;
+    static char *names[] = {"callback", NULL};
+    PyObject *callback;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", names, &callback))
+        return NULL;
+    return (PyObject *)make(callback);
 }
 
 static int event_traverse(Event *event, visitproc visit, void *arg)
@@ -117,8 +111,7 @@ static int event_traverse(Event *event, visitproc visit, void *arg)
 static PyObject *event_cancel(Event *event, PyObject *unused)
 {
     (void)unused;
-    Py_INCREF(Py_None);
-    Py_SETREF(event->callback, Py_None);
+    Py_SETREF(event->callback, Py_NewRef(Py_None));
     Py_RETURN_NONE;
 }
 
@@ -151,7 +144,6 @@ PyTypeObject event_type = {
     .tp_basicsize = sizeof(Event),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = event_new,
-    .tp_init = (initproc)event_init,
     .tp_traverse = (traverseproc)event_traverse,
     .tp_clear = (inquiry)event_clear,
     .tp_dealloc = (destructor)event_dealloc,
@@ -166,16 +158,12 @@ PyObject *events_schedule(Core *c, PyObject *const *args, Py_ssize_t count)
     uint64_t clock = PyLong_AsUnsignedLongLong(args[0]);
     if (clock == NEVER && PyErr_Occurred())
         return NULL;
-    Event *event = PyObject_GC_New(Event, &event_type);
+    Event *event = make(args[1]);
     if (!event)
         return NULL;
-    Py_INCREF(args[1]);
-    event->callback = args[1];
-    PyObject_GC_Track(event);
     if (clock < c->now)
         clock = c->now;
-    Py_INCREF(event);
-    if (!push(c, (Due){clock, c->due_order++, event})) {
+    if (!push(c, (Due){clock, c->due_order++, (Event *)Py_NewRef(event)})) {
         Py_DECREF(event);
         return NULL;
     }
@@ -217,8 +205,7 @@ int events_set(Core *c, PyObject *list, void *unused)
         }
         if (!PyArg_ParseTuple(one, "KKO!", &clock, &order, &event_type, &event))
             return -1;
-        Py_INCREF(event);
-        if (!push(c, (Due){clock, order, event}))
+        if (!push(c, (Due){clock, order, (Event *)Py_NewRef(event)}))
             return -1;
     }
     return 0;

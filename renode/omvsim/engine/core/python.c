@@ -293,7 +293,7 @@ static PyObject *py_save(Core *c, PyObject *unused)
     return state;
 }
 
-/* What is not in it starts anew: the loop that may wait, and the clock of Python's events. */
+/* What is not in it starts anew, the loop that may wait; the events stay what they are. */
 static PyObject *py_load(Core *c, PyObject *args)
 {
     Py_buffer state;
